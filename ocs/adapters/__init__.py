@@ -1,0 +1,1 @@
+"""What `ocs` talks to: the store, tariff files, the clock, the metrics registry."""

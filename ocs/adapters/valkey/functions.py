@@ -1,0 +1,100 @@
+"""The function library: `lua/*.lua`, joined in a listed order and named by its own content.
+
+    #!lua name=ocs_v1_3fa4c901          <- 8 hex digits of the SHA-256 of everything below
+    ... header.lua, clock.lua, ... park.lua
+
+Functions are data of the store: they survive its restart, and all workers share them. Therefore the
+name must tell the code. Named by a version number alone, a worker with an edited file would either
+overwrite what others are running or silently run the old code; named by content, both lie side by
+side, each worker calls its own, "already exists" means "the very same", and loading needs no lock.
+
+The sources write `@LIBRARY@` where the name stands, so every function is `<library>_<verb>`.
+
+Rejected: EVALSHA (the script cache is lost with every restart and failover, and each worker has to
+send the source again); one library per file (shared parts would be copied).
+"""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Protocol
+
+from ocs.adapters.valkey.faults import ReplyError
+from ocs.adapters.valkey.pipeline import Argument, Reply
+
+# Each file may use what the files before it define.
+LUA_FILES = (
+    "header.lua",
+    "clock.lua",
+    "states.lua",
+    "ladder.lua",
+    "position.lua",
+    "records.lua",
+    "repeats.lua",
+    "settle.lua",
+    "hold.lua",
+    "charge.lua",
+    "credit.lua",
+    "expire.lua",
+    "define.lua",
+    "park.lua",
+)
+GENERATION = "ocs_v1"
+PLACEHOLDER = "@LIBRARY@"
+_FUNCTION = re.compile(re.escape(PLACEHOLDER) + r"_([a-z][a-z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionLibrary:
+    name: str
+    code: str = field(repr=False)
+    verbs: frozenset[str]
+
+    def function(self, verb: str) -> str:
+        """What FCALL calls `verb`. A verb that the sources do not register is a bug."""
+        assert verb in self.verbs, f"no function {verb!r} among {sorted(self.verbs)}"
+        return f"{self.name}_{verb}"
+
+
+class Execute(Protocol):
+    def __call__(self, *arguments: Argument) -> Awaitable[Reply]: ...
+
+
+def assemble(
+    overrides: Mapping[str, str] | None = None,
+    *,
+    directory: Traversable | None = None,
+    files: Sequence[str] = LUA_FILES,
+) -> FunctionLibrary:
+    """Joins the sources. `overrides` replaces listed files by other text, for tests."""
+    overrides = overrides or {}
+    unknown = sorted(set(overrides) - set(files))
+    assert not unknown, f"not among the listed Lua files: {unknown}"
+    source = directory or resources.files(__package__) / "lua"
+    # The file names help to find the place that a Lua error names by line.
+    body = "\n".join(f"-- {name}\n{_text(source, name, overrides)}" for name in files)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    name = f"{GENERATION}_{digest[:8]}"
+    code = f"#!lua name={name}\n{body.replace(PLACEHOLDER, name)}"
+    return FunctionLibrary(name, code, frozenset(_FUNCTION.findall(body)))
+
+
+def _text(source: Traversable, name: str, overrides: Mapping[str, str]) -> str:
+    if name in overrides:
+        return overrides[name]
+    return (source / name).read_text(encoding="utf-8")
+
+
+async def load(execute: Execute, library: FunctionLibrary) -> None:
+    """Puts the library into the store unless it is there. Raises the faults of `execute`."""
+    # Looked for first: a store that is out of memory refuses to load what it already has.
+    if await execute("FUNCTION", "LIST", "LIBRARYNAME", library.name):
+        return
+    try:
+        await execute("FUNCTION", "LOAD", library.code)
+    except ReplyError as error:
+        if "already exists" not in error.message:
+            raise

@@ -1,0 +1,322 @@
+"""The ledger on Valkey: packs a call, sends it, reads the answer.
+
+Every method is one function call in one partition, and every one may be sent again: charges are
+known by session and request, credits by reference, definitions by version. So the faults of the
+connection are dealt with here, once: what was not executed is sent again until the time limit, and
+what may have been executed is sent again after a reconnect, when the store itself tells what became
+of it. Only when the limit passes does the caller learn of a fault.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from ocs.adapters.clock import monotonic_s
+from ocs.adapters.valkey import records
+from ocs.adapters.valkey.connection import (
+    Connection,
+    Reply as StoreReply,
+    ReplyError,
+    StoreFault,
+    StoreUnavailable,
+    function_not_found,
+    not_executed,
+)
+from ocs.adapters.valkey.functions import FunctionLibrary
+from ocs.adapters.valkey.keys import (
+    Keys,
+    parse_session_address,
+    partition_of,
+    session_address,
+    wallet_address,
+)
+from ocs.domain.results import ResultCode
+from ocs.domain.wallet import BucketKind
+from ocs.usecases.ports import (
+    ChargeCall,
+    CreditCall,
+    CreditReply,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    Reply,
+    SessionKey,
+    SessionView,
+    WalletBalance,
+    WalletDefinition,
+    WalletKey,
+)
+
+REFERENCE_KEEP_S: Final = 30 * 86_400
+"""How long a credit's reference is remembered: an operator may repeat a top-up weeks later."""
+PARKED_KEEP_S: Final = 86_400
+"""How long a parked event is remembered: as long as clients send it again."""
+EXPIRED_KEEP_S: Final = 3_600
+_PAUSE_S: Final = 0.01
+"""Before a refused call is sent again (LOADING, a slot on the move)."""
+_BUSY: Final = frozenset({"OOM", "BUSY", "NOREPLICAS", "MISCONF"})
+"""Refusals that a little waiting does not cure: they are answered at once."""
+_OVERFLOW: Final = "AMOUNT_OVERFLOW"
+_CREDIT_CODES: Final = {
+    b"OK": ResultCode.OK,
+    b"HIT": ResultCode.OK,
+    b"CONFLICT": ResultCode.CONFLICT,
+    b"NO_CREDIT": ResultCode.NO_CREDIT,
+    b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
+}
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class ValkeyLedger:
+    """Implements the port `Ledger`. `patience_s`: how long one call may be tried."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        partitions: int,
+        library: FunctionLibrary,
+        *,
+        patience_s: float = 1.5,
+    ) -> None:
+        self.partitions = partitions
+        self._connection = connection
+        self._library = library
+        self._patience_s = patience_s
+        self._keys = [Keys(n) for n in range(partitions)]
+        self._charge = library.function("charge")
+        self._partition_of: Callable[[str], int] = lru_cache(maxsize=100_000)(
+            lambda address: partition_of(address, partitions)
+        )
+
+    async def charge(self, call: ChargeCall) -> Reply:
+        """Settle and hold."""
+        wallet = wallet_address(call.session)
+        keys = self._keys[self._partition_of(wallet)]
+        member = session_address(call.session)
+        argument = _encode(
+            (
+                call.kind,
+                call.request_number,
+                call.request_key,
+                call.fingerprint,
+                call.wallet_version,
+                call.event_ms,
+                call.answer_ms,
+                call.answered,
+                call.dry_run,
+                call.can_open,
+                call.limits,
+                call.services,
+                call.info,
+                member,
+                keys.label,
+            )
+        )
+        command = (
+            "FCALL",
+            self._charge,
+            4,
+            keys.wallet(wallet),
+            keys.session(member),
+            keys.deadlines,
+            keys.journal,
+            argument,
+        )
+        try:
+            # The common case costs one future and nothing else.
+            reply = await self._connection.execute(*command)
+        except (ReplyError, StoreFault) as fault:
+            if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
+                return Reply(ResultCode.RATING_FAILED)
+            reply = await self._again(command, fault)
+        return _charge_reply(reply)
+
+    async def credit(self, call: CreditCall) -> CreditReply:
+        """Top up, refund or adjust."""
+        wallet = wallet_address(call.wallet)
+        keys = self._keys[self._partition_of(wallet)]
+        fingerprint = f"{call.bucket} {call.amount}"
+        info = msgspec.json.encode((call.bucket, call.amount, call.reason)).decode()
+        argument = _encode(
+            (
+                call.bucket,
+                call.amount,
+                call.reference,
+                fingerprint,
+                info,
+                wallet,
+                keys.label,
+                REFERENCE_KEEP_S,
+            )
+        )
+        reply = await self._call(
+            "credit",
+            (keys.wallet(wallet), keys.reference(wallet, call.reference), keys.journal),
+            argument,
+        )
+        assert isinstance(reply, list)
+        status, *rest = reply
+        transaction_id, left = rest or (b"", 0)
+        return CreditReply(
+            code=_CREDIT_CODES[status],
+            transaction_id=transaction_id.decode(),
+            left=left,
+            hit=status == b"HIT",
+        )
+
+    async def expire(self, session: SessionKey) -> bool:
+        """Give back what a session past its deadline holds."""
+        wallet = wallet_address(session)
+        keys = self._keys[self._partition_of(wallet)]
+        member = session_address(session)
+        reply = await self._call(
+            "expire",
+            (keys.wallet(wallet), keys.session(member), keys.deadlines, keys.journal),
+            _encode((member, keys.label, EXPIRED_KEEP_S)),
+        )
+        return reply == 1
+
+    async def define(self, wallet: WalletKey, definition: WalletDefinition) -> bool:
+        """Create or change a wallet."""
+        address = wallet_address(wallet)
+        keys = self._keys[self._partition_of(address)]
+        buckets = [
+            (b.bucket, int(b.kind is BucketKind.MONEY), b.valid_from_ms, b.valid_until_ms)
+            for b in definition.buckets
+        ]
+        argument = _encode(
+            (
+                definition.version,
+                int(definition.active),
+                definition.currency,
+                definition.floor_amount,
+                records.encode_buckets(definition.buckets),
+                buckets,
+                address,
+            )
+        )
+        reply = await self._call("define", (keys.wallet(address), keys.journal), argument)
+        return reply == 1
+
+    async def park(self, stream: str, key: SessionKey, request: str, entry: bytes) -> str:
+        """Append to a stream of parked events, once per session and request."""
+        keys = self._keys[self._partition_of(wallet_address(key))]
+        reply = await self._call(
+            "park",
+            (f"{keys.tag}{stream}", keys.parked(stream, session_address(key), request)),
+            entry,
+            PARKED_KEEP_S,
+        )
+        assert isinstance(reply, bytes)
+        return f"{keys.label}-{reply.decode()}"
+
+    async def balance(self, wallet: WalletKey) -> WalletBalance | None:
+        """Read a wallet."""
+        address = wallet_address(wallet)
+        keys = self._keys[self._partition_of(address)]
+        data = await self._send(("GET", keys.wallet(address)))
+        return records.decode_wallet(data) if isinstance(data, bytes) else None
+
+    async def session(self, key: SessionKey) -> SessionView | None:
+        """Read one session."""
+        keys = self._keys[self._partition_of(wallet_address(key))]
+        data = await self._send(("GET", keys.session(session_address(key))))
+        return records.decode_session(key, data) if isinstance(data, bytes) else None
+
+    async def sessions(self, tenant: str, limit: int) -> list[SessionView]:
+        """List remembered sessions of a tenant (a scan of the whole store)."""
+        found: list[SessionView] = []
+        cursor: bytes = b"0"
+        while len(found) < limit:
+            reply = await self._send(("SCAN", cursor, "MATCH", "{p*}s:*", "COUNT", 1000))
+            assert isinstance(reply, list)
+            cursor, names = reply
+            keys = [parse_session_address(name.decode().partition("}s:")[2]) for name in names]
+            views = await asyncio.gather(*(self.session(k) for k in keys if k.tenant == tenant))
+            found += [view for view in views if view is not None]
+            if cursor == b"0":
+                break
+        return found[:limit]
+
+    async def due(self, partition: int, limit: int) -> list[SessionKey]:
+        """List sessions of a partition whose deadline may have passed."""
+        key = self._keys[partition].deadlines
+        now_ms = await self.store_ms()
+        members = await self._send(("ZRANGEBYSCORE", key, "-inf", now_ms, "LIMIT", 0, limit))
+        assert isinstance(members, list)
+        return [parse_session_address(member.decode()) for member in members]
+
+    async def store_ms(self) -> int:
+        """Read the store's clock."""
+        reply = await self._send(("TIME",))
+        assert isinstance(reply, list)
+        return int(reply[0]) * 1000 + int(reply[1]) // 1000
+
+    # --- Sending, and sending again ---------------------------------------------------------------
+
+    async def _call(self, verb: str, keys: tuple[str, ...], *arguments: bytes | int) -> StoreReply:
+        function = self._library.function(verb)
+        return await self._send(("FCALL", function, len(keys), *keys, *arguments))
+
+    async def _send(self, command: tuple[str | bytes | int, ...]) -> StoreReply:
+        try:
+            return await self._connection.execute(*command)
+        except (ReplyError, StoreFault) as fault:
+            return await self._again(command, fault)
+
+    async def _again(
+        self, command: tuple[str | bytes | int, ...], fault: ReplyError | StoreFault
+    ) -> StoreReply:
+        """Send a call again after `fault`, until it is answered or the time limit passes."""
+        until = monotonic_s() + self._patience_s
+        maybe_done = False
+        while True:
+            if isinstance(fault, ReplyError) and not not_executed(fault):
+                raise fault
+            maybe_done = maybe_done or not not_executed(fault)
+            if isinstance(fault, ReplyError) and fault.code in _BUSY:
+                break
+            try:
+                await self._make_ready(fault, until)
+                return await self._connection.execute(*command)
+            except (ReplyError, StoreFault) as next_fault:
+                fault = next_fault
+            if monotonic_s() >= until:
+                maybe_done = maybe_done or not not_executed(fault)
+                break
+        if maybe_done:
+            raise OutcomeUnknown(str(fault)) from fault
+        raise LedgerUnavailable(str(fault)) from fault
+
+    async def _make_ready(self, fault: ReplyError | StoreFault, until: float) -> None:
+        left_s = max(0.0, until - monotonic_s())
+        if function_not_found(fault):
+            await self._connection.ensure_loaded()
+        elif not self._connection.connected:
+            await self._connection.wait_connected(left_s)
+        elif isinstance(fault, StoreUnavailable):
+            raise LedgerUnavailable(str(fault)) from fault
+        else:
+            await asyncio.sleep(min(_PAUSE_S, left_s))
+
+
+def _texts(parts: list[bytes]) -> tuple[str, ...]:
+    return tuple(part.decode() for part in parts)
+
+
+def _charge_reply(reply: StoreReply) -> Reply:
+    assert isinstance(reply, list)
+    status = reply[0]
+    if status in (b"OK", b"HIT"):
+        result = records.decode_result(reply[1])
+        return Reply(result.code, result, _texts(reply[2:]), hit=status == b"HIT")
+    if status == b"CONFLICT":
+        first = records.decode_result(reply[1]) if reply[1:] else None
+        return Reply(ResultCode.CONFLICT, first, _texts(reply[2:]))
+    if status == b"STALE":
+        return Reply(ResultCode.OK, stale=records.decode_stale(reply[1], reply[2]))
+    if status == b"NO_WALLET":
+        return Reply(ResultCode.UNKNOWN_SUBSCRIBER)
+    return Reply(ResultCode(status.decode()))

@@ -1,0 +1,118 @@
+"""What `ocs` keeps, opened from the settings: the store's connection, ledger and directory.
+
+Commands use it beside a running `ocs serve`: the embedded store has room for them on its socket.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from ocs.adapters.valkey.connection import (
+    Connection,
+    ConnectionSettings,
+    LinkLimits,
+    StoreUnavailable,
+)
+from ocs.adapters.valkey.directory import ValkeyDirectory
+from ocs.adapters.valkey.embedded import socket_path
+from ocs.adapters.valkey.functions import assemble
+from ocs.adapters.valkey.keys import PARTITIONS_KEY
+from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.config.settings import Durability, Settings
+
+START_PATIENCE_S = 5.0
+"""For a store that is named by a URL and still starts; a command that asks for it waits so long."""
+
+
+class CannotStart(Exception):
+    """The service or a command cannot begin its work; the message is for people."""
+
+
+class Stores(Struct, frozen=True):
+    """Open as long as the context that gave it."""
+
+    connection: Connection
+    ledger: ValkeyLedger
+    directory: ValkeyDirectory
+
+
+def data_directory(settings: Settings) -> Path:
+    return Path(settings.store.directory)
+
+
+def store_directory(settings: Settings) -> Path:
+    """The embedded store's own files; short, as its socket lies there."""
+    return data_directory(settings) / "store"
+
+
+def tariffs_directory(settings: Settings) -> Path:
+    """Compiled tariff generations."""
+    return data_directory(settings) / "tariffs"
+
+
+def store_url(settings: Settings) -> str:
+    """Where the store is: the one that is named, else the embedded one."""
+    named = settings.store.url
+    return named or f"unix://{quote(str(socket_path(store_directory(settings))))}"
+
+
+def make_connection(settings: Settings, url: str, client_name: str) -> Connection:
+    """Make a connection that is not started. Raises `AddressError` (a ValueError)."""
+    store = settings.store
+    replicas = store.replicas if store.durability is Durability.REPLICATED else 0
+    return Connection(
+        url,
+        settings=ConnectionSettings(
+            limits=LinkLimits(
+                timeout_s=store.timeout_ms / 1000, waiting_commands=store.max_waiting
+            ),
+            connect_timeout_s=store.connect_timeout_ms / 1000,
+            confirm_replicas=replicas,
+            confirm_ms=store.replica_timeout_ms,
+            client_name=client_name,
+        ),
+        library=assemble(),
+    )
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings, *, first_start: bool = False) -> AsyncIterator[Stores]:
+    """Connect for one command. Raises `CannotStart` when the store is not there or not ours."""
+    try:
+        connection = make_connection(settings, store_url(settings), "ocs-command")
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
+    connection.start()
+    try:
+        await connection.wait_connected(START_PATIENCE_S)
+        await _check_partitions(connection, settings.ledger.partitions, first_start=first_start)
+        yield Stores(connection, make_ledger(settings, connection), ValkeyDirectory(connection))
+    except StoreUnavailable as error:
+        raise CannotStart(f"the store: {error}") from None
+    finally:
+        await connection.close()
+
+
+def make_ledger(settings: Settings, connection: Connection) -> ValkeyLedger:
+    return ValkeyLedger(connection, assemble(), settings.ledger.partitions)
+
+
+async def _check_partitions(connection: Connection, wanted: int, *, first_start: bool) -> None:
+    """Hold the settings against the number that the store was begun with.
+
+    With another number every wallet would be looked for in the wrong place, and made anew there.
+    """
+    if first_start:
+        await connection.execute("SET", PARTITIONS_KEY, wanted, "NX")
+    found = await connection.execute("GET", PARTITIONS_KEY)
+    if found is None:
+        raise CannotStart(f"the store at {connection.address} was never used by `ocs serve`")
+    if found != str(wanted).encode():
+        number = found.decode(errors="replace") if isinstance(found, bytes) else found
+        raise CannotStart(
+            f"the store was begun with {number} partitions and [ledger] partitions is {wanted}:"
+            " set it back, it can never be changed"
+        )

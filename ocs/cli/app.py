@@ -1,0 +1,47 @@
+"""The `ocs` command: every subcommand is a plain function of its module, registered here.
+
+Exit codes: 0 done, 1 done and something is wrong (a check failed, a service stopped), 2 asked
+wrongly (unknown option, unusable configuration). Results go to stdout, everything else to stderr.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ocs import __version__
+from ocs.cli.check import check
+from ocs.cli.serve import serve
+
+app = typer.Typer(
+    name="ocs",
+    help="Realtime online charging: rates, reserves and settles calls and data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(serve)
+app.command()(check)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ocs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    assert not version, "--version ends the command before this"
+
+
+def main() -> None:
+    # A bug is an assert, and under -O a bug would go on and charge somebody.
+    if not __debug__:
+        sys.exit("ocs does not run under python -O: its assertions guard people's money.")
+    app()

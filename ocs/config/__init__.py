@@ -1,0 +1,1 @@
+"""Settings: `settings` says what there is, `reader` how the file becomes it."""

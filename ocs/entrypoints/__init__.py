@@ -1,0 +1,1 @@
+"""How `ocs` is reached: over HTTP, and as processes that serve, sweep and stop when told to."""

@@ -1,0 +1,64 @@
+"""What charging does not read, kept as JSON text for the CDR.
+
+It travels through the store and its journal, so it is limited. A client that sends more has it cut
+at whole fields and marked `attributes_truncated`: refusing the event would cost a call.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ocs.entrypoints.decoders.wire import Extras, WireEvent
+
+LONGEST_ATTRIBUTES: Final = 4_096
+"""Bytes of JSON kept of one event."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Kept(Struct, omit_defaults=True, gc=False):
+    """Known fields that charging may leave unread."""
+
+    trunk: str = ""
+    trunk_in: str = ""
+    trunk_out: str = ""
+    release_cause: int | str | None = None
+    msisdn: str = ""
+    imsi: str = ""
+    sip_user: str = ""
+    event_id: str = ""
+
+
+def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
+    """Return the JSON text of all that is unread; empty when nothing is."""
+    kept = _Kept(
+        wire.trunk,
+        wire.trunk_in,
+        wire.trunk_out,
+        wire.release_cause,
+        wire.msisdn,
+        wire.imsi,
+        wire.sip_user,
+        wire.event_id,
+    )
+    if not extras:
+        text = _encode(kept)
+        return b"" if text == b"{}" else text
+    fields = msgspec.to_builtins(kept) | extras
+    text = _encode(fields)
+    return text if len(text) <= LONGEST_ATTRIBUTES else _cut(fields)
+
+
+def _cut(fields: Extras) -> bytes:
+    """Keep the first whole fields that fit, and say that there were more."""
+    mark = {"attributes_truncated": True}
+    kept: Extras = {}
+    left = LONGEST_ATTRIBUTES - len(_encode(mark))
+    for name, value in fields.items():
+        left -= len(_encode({name: value}))
+        if left >= 0:
+            kept[name] = value
+        else:
+            break
+    return _encode(kept | mark)

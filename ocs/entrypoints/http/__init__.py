@@ -1,0 +1,1 @@
+"""The HTTP face; the one place that knows aiohttp."""

@@ -1,0 +1,1 @@
+"""What the system does: each use case prepares, calls one port, finishes."""

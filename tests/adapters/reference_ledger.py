@@ -1,0 +1,270 @@
+"""The reference ledger: what `docs/design.md` section 2 says, as plainly as Python can say it.
+
+The real ledger is a Lua script that has to be fast, packs its records, counts in doubles and leaps
+over thousands of units at once. This one has to be read. It was written from the words of the
+specification alone, never from the script; the scenarios and the ledger suite run on both, and a
+state machine (`test_ledger_machine.py`) holds the two equal after every step.
+
+    charge      seen before? -> stale? -> settle -> hold -> next state -> store
+    settle      room, what was held, give back, the list, overrun       (2.2)
+    hold        cap, checks, walk, final unit                           (2.3)
+
+Time stands still until a test moves it: `now_ms` is the store's clock.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from ocs.domain.events import Kind
+from ocs.domain.results import ResultCode
+from ocs.domain.session import Row, State, row
+from ocs.usecases.ports import (
+    ChargeCall,
+    ChargeResult,
+    CreditCall,
+    CreditReply,
+    Reply,
+    ServiceResult,
+    SessionKey,
+    WalletBalance,
+    WalletDefinition,
+    WalletKey,
+)
+from tests.adapters.reference_charge import Charge, give_back
+from tests.adapters.reference_price import SECOND_MS
+from tests.adapters.reference_records import (
+    Books,
+    Kept,
+    Numbers,
+    Session,
+    Wallet,
+    request_of,
+    wallet_of,
+)
+
+EXPIRED_KEEP_MS = 3_600_000
+GRANTING = (ResultCode.OK, ResultCode.NOT_CHARGED)
+
+
+@dataclass
+class ReferenceLedger:
+    """Implements `ocs.usecases.ports.Ledger`."""
+
+    now_ms: int = 0
+    books: Books = field(default_factory=Books)
+    parked: dict[str, dict[tuple[SessionKey, str], bytes]] = field(default_factory=dict)
+
+    # Charging -----------------------------------------------------------------------------------
+
+    async def charge(self, call: ChargeCall) -> Reply:
+        session = self._session(call.session)
+        if reply := _seen_before(session, call):
+            return reply
+        key = wallet_of(call.session)
+        wallet = self.books.wallets.get(key)
+        if wallet is None:
+            return Reply(ResultCode.UNKNOWN_SUBSCRIBER)
+        definition = wallet.definition
+        if len(definition.buckets) > 1 and definition.version != call.wallet_version:
+            return Reply(ResultCode.OK, stale=definition)
+        if _unknown(session, call):
+            return Reply(ResultCode.UNKNOWN_SESSION)
+        return self._move(call, deepcopy(session), self.books.copy(key))
+
+    def _move(self, call: ChargeCall, session: Session, wallet: Wallet) -> Reply:
+        now_ms = max(self.now_ms, wallet.last_ms)
+        wallet.last_ms = now_ms
+        line = row(session.state, call.kind)
+        charge = Charge(call, wallet, session)
+        results = charge.run(line)
+        session.state = _next_state(line, call, session, results)
+        _set_times(call, session, results, now_ms)
+        (wallet.open_sessions.add if session.live else wallet.open_sessions.discard)(call.session)
+        money = wallet.money(call.event_ms)
+        result = ChargeResult(
+            code=_code_of_all([result.code for result in results] or [line.code or ResultCode.OK]),
+            transaction_id="" if call.dry_run else self.books.next_id(),
+            services=tuple(results),
+            available_amount=sum(numbers.left - numbers.held for numbers in money),
+            held_amount=sum(numbers.held for numbers in money),
+            overrun_amount=charge.overrun,
+            late_start=line.state is State.NONE and call.kind is Kind.UPDATE,
+        )
+        ratings = charge.ratings()
+        if not call.dry_run:
+            kept = Kept(request_of(call), call.fingerprint, result, ratings)
+            self._store(call, session, wallet, kept)
+        return Reply(result.code, result, ratings)
+
+    def _store(self, call: ChargeCall, session: Session, wallet: Wallet, kept: Kept) -> None:
+        session.remember(kept)
+        if call.kind is Kind.START:
+            session.start = kept
+        self.books.sessions[call.session] = session
+        self.books.write(call.kind, wallet_of(call.session), wallet, call.session)
+
+    def _session(self, key: SessionKey) -> Session:
+        session = self.books.sessions.get(key)
+        if session is None or (not session.live and self.now_ms >= session.forget_ms):
+            return Session()
+        return session
+
+    # The other verbs ----------------------------------------------------------------------------
+
+    async def credit(self, call: CreditCall) -> CreditReply:
+        current = self.books.wallets.get(call.wallet)
+        if current is None or call.bucket not in current.buckets:
+            return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
+        if call.reference in current.references:
+            bucket, amount, transaction_id, left = current.references[call.reference]
+            if (bucket, amount) != (call.bucket, call.amount):
+                return CreditReply(code=ResultCode.CONFLICT)
+            return CreditReply(
+                code=ResultCode.OK, transaction_id=transaction_id, left=left, hit=True
+            )
+        wallet = deepcopy(current)
+        numbers = wallet.buckets[call.bucket]
+        after = numbers.left + call.amount
+        if call.amount < 0 and after - numbers.held < wallet.floor(call.bucket):
+            return CreditReply(code=ResultCode.NO_CREDIT)
+        numbers.left, numbers.credited = after, numbers.credited + call.amount
+        wallet.last_ms = max(self.now_ms, wallet.last_ms)
+        transaction_id = self.books.next_id()
+        wallet.references[call.reference] = (call.bucket, call.amount, transaction_id, after)
+        self.books.write(call.reason, call.wallet, wallet, None)
+        return CreditReply(code=ResultCode.OK, transaction_id=transaction_id, left=after)
+
+    async def expire(self, session: SessionKey) -> bool:
+        live = self._session(session)
+        if not live.live:
+            return False
+        wallet = self.books.copy(wallet_of(session))
+        wallet.last_ms = now_ms = max(self.now_ms, wallet.last_ms)
+        if now_ms < live.deadline_ms:
+            return False
+        expired = deepcopy(live)
+        for service in expired.services.values():
+            give_back(wallet, service)
+        expired.state, expired.forget_ms = State.EXPIRED, now_ms + EXPIRED_KEEP_MS
+        wallet.open_sessions.discard(session)
+        self.books.sessions[session] = expired
+        self.books.write("expire", wallet_of(session), wallet, session)
+        return True
+
+    async def define(self, wallet: WalletKey, definition: WalletDefinition) -> bool:
+        current = self.books.wallets.get(wallet)
+        if definition.version != (current.definition.version if current else 0) + 1:
+            return False
+        old = current.buckets if current else {}
+        names = [bucket.bucket for bucket in definition.buckets]
+        if any(old[name].left or old[name].held for name in old if name not in names):
+            return False
+        changed = deepcopy(current) if current else Wallet(definition, {})
+        changed.definition = definition
+        changed.buckets = {name: changed.buckets.get(name, Numbers()) for name in names}
+        self.books.write("define", wallet, changed, None)
+        return True
+
+    async def balance(self, wallet: WalletKey) -> WalletBalance | None:
+        found = self.books.wallets.get(wallet)
+        return found.balance() if found else None
+
+    async def park(self, stream: str, key: SessionKey, request: str, entry: bytes) -> str:
+        entries = self.parked.setdefault(stream, {})
+        entries.setdefault((key, request), entry)
+        return f"{stream}-{list(entries).index((key, request)) + 1}"
+
+    # For tests ----------------------------------------------------------------------------------
+
+    def check_invariants(self) -> None:
+        self.books.check()
+
+    def holds(self, key: SessionKey) -> list[tuple[str, int]]:
+        """Bucket and amount of all that a session holds, service by service, in hold order."""
+        return [(hold.bucket, hold.amount) for hold in self._session(key).holds()]
+
+    def state(self, key: SessionKey) -> State:
+        return self._session(key).state
+
+
+def _seen_before(session: Session, call: ChargeCall) -> Reply | None:
+    """Requests that come twice, late, or in the wrong order (2.6)."""
+    request = request_of(call)
+    kept = session.kept(request)
+    if kept is None and (session.seen(request) or session.too_old(request)):
+        return Reply(ResultCode.REPEAT_EXPIRED)
+    if kept is None:
+        if not row(session.state, call.kind).repeats_start:
+            return None
+        start = session.start
+        if start is None or start.fingerprint != call.fingerprint:
+            last = session.results[-1]
+            return Reply(ResultCode.CONFLICT, last.result, last.ratings)
+        kept = session.kept(start.request)
+        if kept is None:
+            return Reply(ResultCode.REPEAT_EXPIRED)
+    if kept.fingerprint != call.fingerprint:
+        return Reply(ResultCode.CONFLICT, kept.result, kept.ratings)
+    session.repeats += not call.dry_run
+    return Reply(kept.result.code, kept.result, kept.ratings, hit=True)
+
+
+def _unknown(session: Session, call: ChargeCall) -> bool:
+    """Whether this is of a session that nobody has heard of, and cannot be opened by it."""
+    follows = call.kind in (Kind.UPDATE, Kind.RELEASE)
+    refused = session.state is State.REFUSED and call.kind is Kind.UPDATE
+    return follows and not call.can_open and (session.state is State.NONE or refused)
+
+
+def _next_state(
+    line: Row, call: ChargeCall, session: Session, results: list[ServiceResult]
+) -> State:
+    """The right-hand columns of the table, for several services (2.7)."""
+    asked = [
+        result.code
+        for named, result in zip(call.services, results, strict=True)
+        if line.holds and named.ask_units > 0
+    ]
+    if not asked and line.state is State.IDLE and call.kind is Kind.UPDATE:
+        return State.IDLE
+    granted = any(service.granted for service in session.services.values())
+    if asked and not granted and not any(code in GRANTING for code in asked):
+        return line.refused
+    return line.granted
+
+
+def _set_times(
+    call: ChargeCall, session: Session, results: list[ServiceResult], now_ms: int
+) -> None:
+    """How long the session may stay silent, or how long its record is kept."""
+    limits = call.limits
+    if call.kind is Kind.EVENT:
+        if session.state is State.CLOSED:
+            session.forget_ms = max(session.forget_ms, now_ms + limits.event_keep_s * SECOND_MS)
+        return
+    if session.state is State.IDLE:
+        session.deadline_ms = now_ms + limits.come_back_s * SECOND_MS
+    elif session.state is State.OPEN:
+        named = {result.rating_group for result in results}
+        others = any(s.granted for group, s in session.services.items() if group not in named)
+        deadline_ms = now_ms + _silence_s(call, results) * SECOND_MS
+        session.deadline_ms = max(deadline_ms, session.deadline_ms if others else 0)
+    elif session.state is State.REFUSED:
+        session.forget_ms = now_ms + limits.refused_keep_s * SECOND_MS
+    elif session.state is State.CLOSED:
+        session.forget_ms = now_ms + limits.closed_keep_s * SECOND_MS
+
+
+def _silence_s(call: ChargeCall, results: list[ServiceResult]) -> int:
+    limits = call.limits
+    silences = [2 * (result.validity_s or limits.validity_s) for result in results]
+    for named, result in zip(call.services, results, strict=True):
+        if named.timed and result.granted_units:
+            silences.append(result.granted_units + limits.max_ring_s + 60)
+    return max(silences, default=2 * limits.validity_s)
+
+
+def _code_of_all(codes: list[ResultCode]) -> ResultCode:
+    if len(set(codes)) == 1:
+        return codes[0]
+    return ResultCode.OK if set(codes) & set(GRANTING) else codes[0]

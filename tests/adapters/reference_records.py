@@ -1,0 +1,222 @@
+"""What the reference ledger remembers: wallets, sessions, the journal; and the rules between them.
+
+Everything is a plain object in a dict. A charge works on deep copies and puts them back at the end,
+so that "nothing moves" is the absence of that last step.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from ocs.domain.session import State
+from ocs.domain.wallet import MAIN, Bucket, BucketKind
+from ocs.usecases.ports import (
+    BucketBalance,
+    ChargeCall,
+    ChargeResult,
+    SessionKey,
+    WalletBalance,
+    WalletDefinition,
+    WalletKey,
+)
+from tests.adapters.reference_price import Meter, Payment
+
+KEPT_RESULTS = 8
+WINDOW = 64
+
+
+@dataclass
+class Numbers:
+    """The numbers of one bucket."""
+
+    left: int = 0
+    held: int = 0
+    credited: int = 0
+    debited: int = 0
+
+    def __sub__(self, other: "Numbers") -> "Numbers":
+        return Numbers(
+            self.left - other.left,
+            self.held - other.held,
+            self.credited - other.credited,
+            self.debited - other.debited,
+        )
+
+
+@dataclass
+class Wallet:
+    definition: WalletDefinition
+    buckets: dict[str, Numbers]
+    last_ms: int = 0
+    open_sessions: set[SessionKey] = field(default_factory=set)
+    references: dict[str, tuple[str, int, str, int]] = field(default_factory=dict)
+    """Of each credit: bucket, amount, transaction id, left afterwards."""
+
+    def floor(self, bucket: str) -> int:
+        return self.definition.floor_amount if bucket == MAIN else 0
+
+    def available(self, bucket: str) -> int:
+        """What nobody holds, down to the floor."""
+        numbers = self.buckets[bucket]
+        return max(0, numbers.left - numbers.held - self.floor(bucket))
+
+    def bucket(self, name: str) -> Bucket | None:
+        return next((b for b in self.definition.buckets if b.bucket == name), None)
+
+    def money(self, instant_ms: int) -> list[Numbers]:
+        """The money buckets that are valid at an instant."""
+        return [
+            self.buckets[b.bucket]
+            for b in self.definition.buckets
+            if b.kind is BucketKind.MONEY and b.valid_from_ms <= instant_ms < b.valid_until_ms
+        ]
+
+    def balance(self) -> WalletBalance:
+        return WalletBalance(
+            definition=self.definition,
+            balances=tuple(
+                BucketBalance(
+                    bucket=b.bucket,
+                    left=self.buckets[b.bucket].left,
+                    held=self.buckets[b.bucket].held,
+                    credited=self.buckets[b.bucket].credited,
+                    debited=self.buckets[b.bucket].debited,
+                )
+                for b in self.definition.buckets
+            ),
+            open_sessions=len(self.open_sessions),
+        )
+
+
+@dataclass
+class Service:
+    meter: Meter
+    held: list[Payment] = field(default_factory=list)
+    granted: bool = False
+
+
+@dataclass
+class Kept:
+    """A stored result. `request` is a number, or a key where there are no numbers."""
+
+    request: int | str
+    fingerprint: str
+    result: ChargeResult
+    ratings: tuple[bytes, ...]
+
+
+@dataclass
+class Session:
+    state: State = State.NONE
+    services: dict[str, Service] = field(default_factory=dict)
+    answer_ms: int = 0
+    deadline_ms: int = 0
+    forget_ms: int = 0
+    """When the record of a session that is over is dropped."""
+    results: list[Kept] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    start: Kept | None = None
+    repeats: int = 0
+
+    @property
+    def live(self) -> bool:
+        return self.state in (State.OPEN, State.IDLE)
+
+    def kept(self, request: int | str) -> Kept | None:
+        return next((kept for kept in self.results if kept.request == request), None)
+
+    def seen(self, request: int | str) -> bool:
+        return request in (self.numbers if isinstance(request, int) else self.keys)
+
+    def too_old(self, request: int | str) -> bool:
+        if isinstance(request, str) or not self.numbers:
+            return False
+        return request <= max(self.numbers) - WINDOW
+
+    def remember(self, kept: Kept) -> None:
+        if isinstance(kept.request, int):
+            self.numbers.append(kept.request)
+        else:
+            self.keys = [*self.keys, kept.request][-WINDOW:]
+        keep = 1 if self.state is State.CLOSED else KEPT_RESULTS
+        self.results = [*self.results, kept][-keep:]
+
+    def holds(self) -> Iterator[Payment]:
+        for service in self.services.values():
+            yield from service.held
+
+
+def request_of(call: ChargeCall) -> int | str:
+    return call.request_number if call.request_number >= 0 else call.request_key
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal: which step it was, and by how much it moved each bucket."""
+
+    transaction_id: str
+    what: str
+    wallet: WalletKey
+    session: SessionKey | None
+    moved: dict[str, Numbers]
+
+
+def wallet_of(session: SessionKey) -> WalletKey:
+    return WalletKey(session.tenant, session.wallet_group)
+
+
+@dataclass
+class Books:
+    """All that is remembered, and the one way to change it: `write`."""
+
+    wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    journal: list[Entry] = field(default_factory=list)
+
+    def copy(self, key: WalletKey) -> Wallet:
+        return deepcopy(self.wallets[key])
+
+    def next_id(self) -> str:
+        return f"000-{len(self.journal) + 1}-0"
+
+    def write(self, what: str, key: WalletKey, after: Wallet, session: SessionKey | None) -> str:
+        """Put a wallet back, and journal what that changes."""
+        before = self.wallets[key].buckets if key in self.wallets else {}
+        nothing = Numbers()
+        moved = {
+            name: after.buckets.get(name, nothing) - before.get(name, nothing)
+            for name in after.buckets.keys() | before.keys()
+        }
+        entry = Entry(self.next_id(), what, key, session, moved)
+        self.wallets[key] = after
+        self.journal.append(entry)
+        return entry.transaction_id
+
+    def check(self) -> None:
+        """The invariants of `docs/design.md` 2.8."""
+        for key, wallet in self.wallets.items():
+            held = Counter[str]()
+            for session_key, session in self.sessions.items():
+                if wallet_of(session_key) == key:
+                    assert session.live or not list(session.holds()), (session_key, session)
+                    assert session.live == (session_key in wallet.open_sessions)
+                    for hold in session.holds():
+                        held[hold.bucket] += hold.amount
+            for name, numbers in wallet.buckets.items():
+                assert numbers.credited == numbers.left + numbers.debited, (name, numbers)
+                assert numbers.held == held[name] >= 0, (name, numbers, held)
+                assert numbers == self._journaled(key, name), (name, numbers)
+        ids = [entry.transaction_id for entry in self.journal]
+        assert len(ids) == len(set(ids))
+        answers = [k.result.transaction_id for s in self.sessions.values() for k in s.results]
+        assert set(answers) <= set(ids)
+        assert len(answers) == len(set(answers))
+
+    def _journaled(self, key: WalletKey, bucket: str) -> Numbers:
+        total = Numbers()
+        for entry in self.journal:
+            if entry.wallet == key and bucket in entry.moved:
+                total = total - (Numbers() - entry.moved[bucket])
+        return total

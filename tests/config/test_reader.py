@@ -1,0 +1,163 @@
+"""What the configuration may say, and that all of what is wrong with it is told at once."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ocs.config.reader import ConfigurationError, read_settings
+from ocs.config.settings import Durability, Settings
+
+LEAST = """
+[[tenants]]
+name = "demo"
+[[plans]]
+name = "standard"
+tariffs = ["a-z"]
+"""
+
+CREDENTIAL = f"""
+[[credentials]]
+name = "sbc"
+token_sha256 = "{"0f" * 32}"
+tenants = ["demo"]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "ocs.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
+    path = written(folder, text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(path, environment or {})
+    return [line.removeprefix(f"{path}") for line in str(caught.value).splitlines()]
+
+
+def test_what_is_not_written_has_its_default(tmp_path: Path) -> None:
+    settings = read_settings(written(tmp_path, LEAST), {})
+    assert settings.server.port == 8080
+    assert settings.store.durability is Durability.LOCAL
+    assert settings.plans[0].plan().quota_units["data"] == 10_485_760
+    assert settings.tenants[0].rules().international_prefix == "00"
+    assert settings.credentials == ()
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    written(folder, LEAST + '[provision]\naccounts = "some/accounts.csv"\n')
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings(Path("etc/ocs.toml"), {})
+    assert settings.provision.accounts == str(folder / "some/accounts.csv")
+    assert settings.rating.tariffs == str(folder / "tariffs")
+    assert settings.store.directory == str(tmp_path / "var")
+    assert settings.store.binary == ""
+    assert settings.file == str(folder / "ocs.toml")
+
+
+def test_settings_travel_as_json(tmp_path: Path) -> None:
+    settings = read_settings(written(tmp_path, LEAST + CREDENTIAL), {})
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    environment = {
+        "OCS_SERVER_PORT": "9000",
+        "OCS_STORE_URL": "redis://store:6379",
+        "OCS_LEDGER_MAX_SESSIONS": "7",
+        "OCS_STORE_DURABILITY": "relaxed",
+        "OCS_READY_URL": "http://somewhere else's",
+        "SERVER_PORT": "1",
+    }
+    settings = read_settings(written(tmp_path, LEAST + "[server]\nport = 8000\n"), environment)
+    assert settings.server.port == 9000
+    assert settings.store.url == "redis://store:6379"
+    assert settings.ledger.max_sessions == 7
+    assert settings.store.durability is Durability.RELAXED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[server]\nprot = 1", ":8: server.prot: unknown option; did you mean port?"),
+        ("[serve]\nport = 1", ":7: serve: unknown section; did you mean server?"),
+        ('[server]\nport = "8080"', ":8: server.port: expected int, got str"),
+        ("[server]\nport = 65536", ":8: server.port: expected int <= 65535"),
+        ("[server]\nworkers = true", ":8: server.workers: expected int, got bool"),
+        ('[store]\ndurability = "local "', ":8: store.durability: invalid enum value 'local '"),
+        ('[logs]\nlevel = "loud"', ":8: logs.level: invalid enum value 'loud'"),
+        ("[[server]]\nport = 1", ":7: server: expected a section [server]"),
+        ('[[tenants]]\nname = "demo"', ":8: tenants[2].name: 'demo' is there twice"),
+        ("[[tenants]]\n", ":7: tenants[2].name: is missing"),
+        (
+            '[charging]\ndefault_tenant = "nobody"',
+            ":8: charging.default_tenant: there is no tenant 'nobody'; known are demo",
+        ),
+        (
+            "[store]\ntimeout_ms = 50\nreplica_timeout_ms = 50",
+            ":9: store.replica_timeout_ms: must be less than timeout_ms",
+        ),
+        (
+            '[[plans]]\nname = "p"\ntariffs = ["t"]\nquota_units = { voice = 4000 }',
+            (
+                ":7: plans[2]: plan p: voice units must satisfy"
+                " 1 <= minimum 1 <= quota 4000 <= maximum 3600"
+            ),
+        ),
+        (
+            CREDENTIAL.replace('"demo"', '"demo", "other"'),
+            ":10: credentials.tenants: there is no tenant 'other'; known are demo",
+        ),
+        (
+            CREDENTIAL + 'networks = ["10.0.0.1/8"]',
+            ":11: credentials.networks: 10.0.0.1/8 has host bits set",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert problems(tmp_path, LEAST.strip() + "\n\n" + text.lstrip()) == [expected]
+
+
+def test_a_token_is_a_hash_and_never_repeated_in_a_message(tmp_path: Path) -> None:
+    secret = "a-token-in-clear-that-somebody-pasted"
+    text = LEAST + CREDENTIAL.replace("0f" * 32, secret)
+    told = problems(tmp_path, text)
+    assert len(told) == 1
+    assert "credentials.token_sha256" in told[0]
+    assert secret not in told[0]
+
+
+def test_all_is_told_at_once(tmp_path: Path) -> None:
+    text = "[server]\nprot = 1\nport = -1\n[ledger]\npartitions = 0\n[[plans]]\nname = 'p'\n"
+    told = problems(tmp_path, text, {"OCS_SERVER_WORKERS": "many", "OCS_LEDGER_PARTITION": "2"})
+    assert told == [
+        "environment: OCS_SERVER_WORKERS: expected int, got str",
+        "environment: OCS_LEDGER_PARTITION: unknown option; did you mean partitions?",
+        ": tenants: at least one [[tenants]] is needed",
+        ":2: server.prot: unknown option; did you mean port?",
+        ":3: server.port: expected int >= 0",
+        ":5: ledger.partitions: expected int >= 1",
+        ":6: plans.tariffs: is missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[server\n", "is not TOML: "),
+        (b"\xff", "is not TOML: "),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "ocs.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=reason):
+        read_settings(path, {})
