@@ -1,4 +1,4 @@
-"""`python -m ocs`: the same as the `ocs` command."""
+"""`python -m ocs` is `ocs`."""
 
 from ocs.cli import main
 

@@ -7,7 +7,7 @@ looks for new cases with --hypothesis-profile=nightly and prints the blob that r
 from hypothesis import HealthCheck, settings
 
 # Fixtures for every folder; a module that is not listed here is imported by the tests that use it.
-pytest_plugins = ["tests.adapters.store"]
+pytest_plugins = ["tests.adapters.store", "tests.adapters.ledgers"]
 
 # No deadline anywhere: tests assert results, never times.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

@@ -14,6 +14,8 @@ from ocs.adapters.valkey.connection import (
     Connection,
     ConnectionSettings,
     LinkLimits,
+    OutcomeUnknown,
+    ReplyError,
     StoreUnavailable,
 )
 from ocs.adapters.valkey.directory import ValkeyDirectory
@@ -25,6 +27,9 @@ from ocs.config.settings import Durability, Settings
 
 START_PATIENCE_S = 5.0
 """For a store that is named by a URL and still starts; a command that asks for it waits so long."""
+
+_SHARE_OF_LEDGER = 0.75
+"""Of a request's time limit, what one ledger call may take with all its repeats."""
 
 
 class CannotStart(Exception):
@@ -90,14 +95,16 @@ async def open_stores(settings: Settings, *, first_start: bool = False) -> Async
         await connection.wait_connected(START_PATIENCE_S)
         await _check_partitions(connection, settings.ledger.partitions, first_start=first_start)
         yield Stores(connection, make_ledger(settings, connection), ValkeyDirectory(connection))
-    except StoreUnavailable as error:
+    except (StoreUnavailable, OutcomeUnknown, ReplyError) as error:
         raise CannotStart(f"the store: {error}") from None
     finally:
         await connection.close()
 
 
 def make_ledger(settings: Settings, connection: Connection) -> ValkeyLedger:
-    return ValkeyLedger(connection, assemble(), settings.ledger.partitions)
+    # What is left of the time limit after the last attempt is for the rest of the request.
+    patience_s = settings.charging.time_limit_ms / 1000 * _SHARE_OF_LEDGER
+    return ValkeyLedger(connection, settings.ledger.partitions, assemble(), patience_s=patience_s)
 
 
 async def _check_partitions(connection: Connection, wanted: int, *, first_start: bool) -> None:

@@ -10,8 +10,13 @@ from typing import Annotated
 import typer
 
 from ocs import __version__
+from ocs.cli import account, credit, session, subscriber
 from ocs.cli.check import check
+from ocs.cli.demo import demo
+from ocs.cli.rate import rate
+from ocs.cli.replay import replay
 from ocs.cli.serve import serve
+from ocs.cli.verify import verify
 
 app = typer.Typer(
     name="ocs",
@@ -23,6 +28,14 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(check)
+app.command()(rate)
+app.command()(replay)
+app.command()(verify)
+app.command()(demo)
+app.add_typer(account.app, name="account")
+app.add_typer(subscriber.app, name="subscriber")
+app.add_typer(credit.app, name="credit")
+app.add_typer(session.app, name="session")
 
 
 def _show_version(wanted: bool) -> None:

@@ -243,16 +243,13 @@ def _row_end(ladder: Ladder, units: int) -> int:
 
 def _greatest_numerator(ladder: Ladder, money: int) -> int:
     """Return the greatest n for which n / den rounds to no more than `money`."""
-    den = ladder.den
-    match ladder.rounding:
-        case Rounding.HALF_UP:
-            return (2 * den * money + den - 1) // 2
-        case Rounding.HALF_EVEN:
-            return (2 * den * money + den - money % 2) // 2
-        case Rounding.UP:
-            return den * money
-        case Rounding.DOWN:
-            return den * money + den - 1
+    den, rounding = ladder.den, ladder.rounding
+    if rounding is Rounding.UP:
+        return den * money
+    if rounding is Rounding.DOWN:
+        return den * money + den - 1
+    half_is_money = rounding is Rounding.HALF_EVEN and money % 2 == 0
+    return (2 * den * money + den - (not half_is_money)) // 2
 
 
 def _check_rows(rows: Sequence[tuple[int, int, Fraction]]) -> None:

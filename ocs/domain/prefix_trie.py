@@ -52,7 +52,8 @@ class PrefixTrie(msgspec.Struct, frozen=True, gc=False):
 
     By range: `starts`, `prefixes` (-1: none). By prefix: `lengths`, `parents` (-1: none). By row of
     the deck: `valid_from_ms`, `valid_to_ms`; `first_rows` has the first row of each prefix and an
-    end. These last three are empty where each prefix has one row, always in force.
+    end. These last three are empty where each prefix has one row, always in force. `index_width` is
+    the width of a slot of the index, `most_digits` the length of the longest prefix.
     """
 
     starts: Longs
@@ -64,6 +65,7 @@ class PrefixTrie(msgspec.Struct, frozen=True, gc=False):
     valid_from_ms: Longs
     valid_to_ms: Longs
     index_width: int
+    most_digits: int
 
     def longest(self, number: str) -> int:
         """Return the longest prefix that `number` starts with, or -1.
@@ -83,8 +85,9 @@ class PrefixTrie(msgspec.Struct, frozen=True, gc=False):
             ]
         else:
             size, prefix = 0, self.prefixes[0]
-        while prefix >= 0 and self.lengths[prefix] > size:
-            prefix = self.parents[prefix]
+        if size < self.most_digits:
+            while prefix >= 0 and self.lengths[prefix] > size:
+                prefix = self.parents[prefix]
         return prefix
 
     def find(self, number: str, at_ms: int) -> int:
@@ -155,6 +158,7 @@ def compile_trie(
         valid_from_ms=valid_from_ms,
         valid_to_ms=valid_to_ms,
         index_width=width,
+        most_digits=max(lengths, default=0),
     )
 
 

@@ -80,7 +80,7 @@ TABLE: Final[tuple[Row, ...]] = (
 
 
 def row(state: State, kind: Kind) -> Row:
-    """Return the line for a session in `state` that receives `kind`; there is one for every pair."""
+    """Return the line for a session in `state` that receives `kind`; every pair has one."""
     return _BY_PAIR[state, kind]
 
 

@@ -70,6 +70,11 @@ class Wallet(Struct, frozen=True):
     version: int
     buckets: tuple[Bucket, ...] = (MAIN_BUCKET,)
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether `main` pays everything, at any time, because there is nothing else."""
+        return self.buckets == (MAIN_BUCKET,)
+
     def payers(self, usage_type: str, rated_number: str) -> tuple[Payer, ...]:
         """Order the buckets that may pay: higher priority, then earlier expiry, then name.
 

@@ -78,17 +78,15 @@ def open_sockets(
     """
     host, port = service
     with contextlib.ExitStack() as undo:
-        claim = _claim(port) if port else _unclaimed()
-        undo.callback(claim.close)
+        claims = [undo.enter_context(_claim(port))] if port else []
         _prove_free(host, port, patience_s, sleep)
         opened: list[Slot] = []
         for number in range(count):
-            main = _bind(host, port, shared=True)
-            undo.callback(main.close)
+            main = undo.enter_context(_bind(host, port, shared=True))
             port = port_of(main)
-            watched = _bind_operations(operations, port, number)
-            undo.callback(watched.close)
+            watched = undo.enter_context(_bind_operations(operations, port, number))
             opened.append(Slot(number, main, watched))
+        (claim,) = claims or [undo.enter_context(_claim(port))]
         undo.pop_all()
     return Sockets(tuple(opened), claim)
 
@@ -106,7 +104,7 @@ def url_of(bound: socket.socket) -> str:
 
 def _claim(port: int) -> socket.socket:
     # A name in the kernel, not a file: it is gone with its process, whatever ends it.
-    claim = _unclaimed()
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         claim.bind(f"\0ocs-port-{port}")
     except OSError:
@@ -115,10 +113,6 @@ def _claim(port: int) -> socket.socket:
             f"port {port}: another `ocs serve` is using it; stop it, or name another with --port"
         ) from None
     return claim
-
-
-def _unclaimed() -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def _prove_free(host: str, port: int, patience_s: float, sleep: Callable[[float], None]) -> None:

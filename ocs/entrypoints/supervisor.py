@@ -64,6 +64,10 @@ class Builder(Protocol):
         """Return what it made, None while it works."""
         ...
 
+    def stop(self) -> None:
+        """End it, whatever it does."""
+        ...
+
 
 class Work(Protocol):
     """What the supervisor is given to do it with."""
@@ -103,6 +107,7 @@ class _Worker:
         self.control = control
         self.started_s = now_s
         self.ready = False
+        self.hung_up = False
         self._heard = b""
 
     def tell(self, line: bytes) -> None:
@@ -115,9 +120,13 @@ class _Worker:
     def hear(self) -> list[bytes]:
         """Return the whole lines that have come since."""
         try:
-            data = self.control.recv(_LONGEST_READ, socket.MSG_DONTWAIT)
-        except OSError:
+            data = self.control.recv(_LONGEST_READ)
+        except BlockingIOError:
             return []
+        except OSError:
+            data = b""
+        # It has closed its end and will be gone in a moment: no longer worth waking up for.
+        self.hung_up = not data
         *lines, self._heard = (self._heard + data).split(b"\n")
         return lines
 
@@ -157,10 +166,8 @@ class Supervisor:
     def run(self) -> int:
         """Return the exit code: 0 after a drain that was asked for and in which all ended well."""
         with _signals() as wake:
-            while True:
+            while not self._draining or any(self._workers()):
                 self._start_due()
-                if self._draining and not any(post.worker for post in self._posts):
-                    return 1 if self._failed else 0
                 self._wait(wake)
                 for number in _received(wake):
                     self._signalled(number)
@@ -169,6 +176,9 @@ class Supervisor:
                 self._watch_store()
                 self._watch_builder()
                 self._enforce_end()
+        if self._builder is not None:
+            self._builder.stop()
+        return 1 if self._failed else 0
 
     @property
     def _draining(self) -> bool:
@@ -194,6 +204,8 @@ class Supervisor:
             process = self._work.start_worker(post.slot, theirs)
         post.worker = _Worker(process, ours, self._monotonic_s())
         post.worker.tell(self._work.specification(post.slot))
+        # All else is a short line that is sent or not: this loop waits for nobody.
+        ours.settimeout(0)
 
     def _listen(self) -> None:
         for worker in self._workers():
@@ -220,7 +232,8 @@ class Supervisor:
         worker.control.close()
         code = worker.process.returncode
         if self._draining:
-            self._failed = self._failed or code != 0
+            # One that was still starting has not learnt yet to end on SIGTERM in good order.
+            self._failed = self._failed or (code != 0 and worker.ready)
             return
         now_s = self._monotonic_s()
         pause_s = post.restarts.pause_after(now_s - worker.started_s)
@@ -252,6 +265,8 @@ class Supervisor:
         self._drain()
 
     def _reload(self) -> None:
+        if self._draining:
+            return
         if self._builder is not None:
             # The files may have changed after the builder read them.
             self._rebuild_again = True
@@ -306,21 +321,11 @@ class Supervisor:
             worker.process.wait()
 
     def _wait(self, wake: socket.socket) -> None:
-        controls = [worker.control for worker in self._workers()]
+        controls = [worker.control for worker in self._workers() if not worker.hung_up]
         now_s = self._monotonic_s()
         dues = [post.start_at_s for post in self._posts if not post.worker and not post.given_up]
         timeout_s = max(0.0, min([TICK_S, *(due - now_s for due in dues)]))
-        readable, _, _ = select.select([wake, *controls], [], [], timeout_s)
-        if len(readable) == 1 and readable[0] is not wake and _is_over(readable[0]):
-            # The worker has closed its end and will be gone in a moment: no busy loop until then.
-            select.select([wake], [], [], TICK_S)
-
-
-def _is_over(control: socket.socket) -> bool:
-    try:
-        return not control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
-        return True
+        select.select([wake, *controls], [], [], timeout_s)
 
 
 @contextmanager

@@ -48,13 +48,16 @@ class Sweeper:
         wall_ms: Callable[[], int],
         monotonic_s: Callable[[], float],
         chance: random.Random,
+        expired: Callable[[int], None],
     ) -> None:
+        """`expired` is told how many sessions expired, after each partition that had some."""
         self.standing = Standing.WAITING
         self._expiry = expiry
         self._rhythm = rhythm
         self._wall_ms = wall_ms
         self._monotonic_s = monotonic_s
         self._chance = chance
+        self._expired = expired
 
     async def run(self) -> None:
         while True:
@@ -66,16 +69,16 @@ class Sweeper:
         if self.standing is not Standing.SWEEPING:
             await asyncio.sleep(self._rhythm.period_s)
             return
-        before = self._expiry.expired
         partitions = list(range(self._rhythm.partitions))
         self._chance.shuffle(partitions)
         for partition in partitions:
             await asyncio.sleep(self._rhythm.pause_s)
+            before = self._expiry.expired
             self._note(await self._expiry.sweep(partition, self._monotonic_s()))
+            if self._expiry.expired > before:
+                self._expired(self._expiry.expired - before)
             if self.standing is not Standing.SWEEPING:
                 return
-        if self._expiry.expired > before:
-            _log.info("%d sessions expired", self._expiry.expired - before)
 
     def _note(self, standing: Standing) -> None:
         if standing is not self.standing and standing in _MESSAGES:

@@ -18,7 +18,8 @@ from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN, BucketKind
 from ocs.usecases.ports import Account, CreditCall, Directory, Ledger, WalletKey
 
-MAX_REFERENCE: Final = 255
+MAX_REFERENCE: Final = 300
+"""Room for the longest name of an account with a word before it."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,16}", re.ASCII)
 
 
@@ -108,7 +109,7 @@ class Crediting:
 
 
 _REASONS: Final = {
-    ResultCode.NO_CREDIT: "this would take more than there is",
+    ResultCode.NO_CREDIT: "this would take the balance below its floor",
     ResultCode.CONFLICT: "this reference was used for another amount, bucket or reason",
     ResultCode.UNKNOWN_SUBSCRIBER: "the account has no such wallet or bucket",
 }

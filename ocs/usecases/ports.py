@@ -29,7 +29,7 @@ class Segment(Struct, frozen=True, array_like=True, gc=False):
 
     from_ms: int
     ladder: Raw
-    """`Ladder.packed()` as msgpack: (den, fee, fee rest, grace, minimum, maximum, rounding, rows…)."""
+    """`Ladder.packed()` as msgpack: den, fee, fee rest, grace, minimum, maximum, rounding, rows."""
     rating: str
     """What the answer says of the price: JSON text of `RatingInfo`, opaque to the ledger."""
 

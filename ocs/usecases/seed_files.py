@@ -60,6 +60,7 @@ _LineT = TypeVar("_LineT", AccountLine, SubscriberLine)
 def read_accounts(file: SeedFile) -> tuple[list[AccountLine], list[BadSeedLine]]:
     """Read `account,currency,kind,floor,balance[,wallet_group]`."""
     seen: dict[str, int] = {}
+    opened: dict[str, int] = {}
 
     def build(line: int, row: _Row) -> AccountLine:
         terms = account_terms(
@@ -71,6 +72,9 @@ def read_accounts(file: SeedFile) -> tuple[list[AccountLine], list[BadSeedLine]]
         )
         balance = row["balance"] if _opening_amount(row["balance"], terms) else ""
         _check_first("account", terms.account, line, seen)
+        if balance and opened.setdefault(terms.wallet_group, line) != line:
+            first = opened[terms.wallet_group]
+            raise TermsError("balance", f"line {first} opens the wallet {terms.wallet_group}")
         return AccountLine(line, terms, balance)
 
     return _read(file, (_ACCOUNT_COLUMNS, _ACCOUNT_OPTIONS), build)

@@ -5,8 +5,13 @@
 A seed is read whole before anything is written: every bad line of both files is reported with file,
 line, column and reason, and a seed with a bad line changes nothing. Then the lines are applied side
 by side; each may be repeated without effect, so a second run, or the rest of an interrupted one,
-only adds what is missing. The opening balance is a credit with the reference `opening:<account>`
-and so is given once, however often the file is read and whatever was used since.
+only adds what is missing.
+
+The opening balance goes to a wallet that was never credited, by the reference `opening:<account>`.
+The reference alone would not do: the ledger forgets references after some weeks, and the same file
+is read at every start for years. The wallet alone would not do either: two starts at once would
+both find it empty. So the balance is given once, whatever was used since; another balance in the
+file changes nothing (`ocs credit` does).
 
 A line that meets other terms in the store (the account exists in another currency) is reported like
 a bad one; the other lines are applied.
@@ -14,13 +19,14 @@ a bad one; the other lines are applied.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from ocs.domain.results import ResultCode
-from ocs.usecases.crediting import CreditAnswer, Crediting, CreditKind, CreditOrder
+from ocs.domain.wallet import MAIN
+from ocs.usecases.crediting import Crediting, CreditKind, CreditOrder
 from ocs.usecases.provisioning import Outcome, Provisioning
 from ocs.usecases.seed_files import (
     AccountLine,
@@ -34,6 +40,7 @@ from ocs.usecases.seed_files import (
 CONCURRENCY: Final = 256
 """Lines under way at once: one write to the store carries them all, its queue holds many more."""
 
+_LineT = TypeVar("_LineT")
 _Effects = Sequence[str | BadSeedLine]
 """What a line did: names of counts in the report, or why it could not."""
 
@@ -70,10 +77,10 @@ class Seeding:
             return SeedReport(bad=bad)
         # Accounts first: a subscriber's record names the wallet of the account.
         effects = await _side_by_side(
-            [self._seed_account(tenant, accounts.name, line) for line in account_lines]
+            lambda line: self._seed_account(tenant, accounts.name, line), account_lines
         )
         effects += await _side_by_side(
-            [self._seed_subscriber(tenant, subscribers.name, line) for line in subscriber_lines]
+            lambda line: self._seed_subscriber(tenant, subscribers.name, line), subscriber_lines
         )
         counts = Counter(effect for effect in effects if isinstance(effect, str))
         return SeedReport(
@@ -92,7 +99,7 @@ class Seeding:
             reason = f"{account} exists on other terms (currency, wallet group or floor)"
             return [BadSeedLine(file, line.line, "account", reason)]
         created = ["accounts_created"] if outcome is Outcome.CREATED else []
-        if not line.balance:
+        if not line.balance or not (created or await self._never_credited(tenant, account)):
             return created or ["unchanged"]
         answer = await self._crediting.credit(
             CreditOrder(
@@ -104,10 +111,13 @@ class Seeding:
             )
         )
         if answer.code is not ResultCode.OK:
-            return [*created, BadSeedLine(file, line.line, "balance", _not_credited(answer))]
-        if answer.hit:
-            return created or ["unchanged"]
+            return [*created, BadSeedLine(file, line.line, "balance", answer.reason)]
         return [*created, "credited"]
+
+    async def _never_credited(self, tenant: str, account: str) -> bool:
+        view = await self._provisioning.account(tenant, account)
+        balances = () if view is None or view.wallet is None else view.wallet.balances
+        return all(numbers.credited == 0 for numbers in balances if numbers.bucket == MAIN)
 
     async def _seed_subscriber(self, tenant: str, file: str, line: SubscriberLine) -> _Effects:
         outcome = await self._provisioning.create_subscriber(
@@ -122,17 +132,12 @@ class Seeding:
         return ["unchanged" if outcome is Outcome.UNCHANGED else f"subscribers_{outcome}"]
 
 
-def _not_credited(answer: CreditAnswer) -> str:
-    if answer.code is ResultCode.CONFLICT:
-        return "the opening balance was another one; `ocs credit adjust` changes it now"
-    return answer.reason
-
-
 async def _side_by_side(
-    works: Sequence[Coroutine[None, None, _Effects]],
+    apply: Callable[[_LineT], Awaitable[_Effects]], lines: Sequence[_LineT]
 ) -> list[str | BadSeedLine]:
     effects: list[str | BadSeedLine] = []
-    for start in range(0, len(works), CONCURRENCY):
-        for done in await asyncio.gather(*works[start : start + CONCURRENCY]):
+    for start in range(0, len(lines), CONCURRENCY):
+        batch = lines[start : start + CONCURRENCY]
+        for done in await asyncio.gather(*(apply(line) for line in batch)):
             effects.extend(done)
     return effects

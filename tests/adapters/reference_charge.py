@@ -18,17 +18,7 @@ from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State
 from ocs.domain.wallet import MAIN
 from ocs.usecases.ports import ChargeCall, ServiceCall, ServiceResult
-from tests.adapters.reference_price import (
-    SECOND_MS,
-    Meter,
-    Payment,
-    Purse,
-    Timeline,
-    in_force,
-    pools,
-    take,
-    walk,
-)
+from tests.adapters.reference_price import SECOND_MS, Meter, Payment, Purse, Timeline, Walk, merged
 from tests.adapters.reference_records import Service, Session, Wallet
 
 BOTTOMLESS = 2**80
@@ -37,7 +27,7 @@ BOTTOMLESS = 2**80
 def give_back(wallet: Wallet, service: Service) -> None:
     for hold in service.held:
         wallet.buckets[hold.bucket].held -= hold.amount
-    service.held, service.granted = [], False
+    service.held, service.granted = [], 0
 
 
 @dataclass
@@ -72,10 +62,10 @@ class Charge:
             )
         ]
 
-    def ratings(self) -> tuple[bytes, ...]:
+    def ratings(self) -> tuple[str, ...]:
         """What the answer says of the price of each service."""
         return tuple(
-            s.meter.segments[s.meter.current].rating if s and s.meter.segments else b""
+            s.meter.segments[s.meter.current].rating if s and s.meter.segments else ""
             for s in self.services
         )
 
@@ -84,13 +74,14 @@ class Charge:
             self.call.kind is Kind.RELEASE
             and self.session.state is State.NONE
             and not any(named.used_units for named in self.call.services)
+            and not any(service and service.meter.charged for service in self.services)
         )
 
     # Time ---------------------------------------------------------------------------------------
 
     def _answer(self) -> int:
         """The answer is set once: told, or reckoned back from the first use (2.5)."""
-        if self.session.answer_ms and self.call.kind is not Kind.EVENT:
+        if self.session.answer_ms:
             return self.session.answer_ms
         if self.call.answer_ms > 0:
             return self.call.answer_ms
@@ -99,7 +90,7 @@ class Charge:
         return self.call.event_ms - used * SECOND_MS if used else 0
 
     def _timeline(self, meter: Meter) -> Timeline:
-        if not meter.timed:
+        if not meter.timed or self.call.kind is Kind.EVENT:
             return Timeline(self.call.event_ms, 0)
         return Timeline(self.answer_ms or self.call.event_ms, SECOND_MS)
 
@@ -110,10 +101,9 @@ class Charge:
         known = self.session.services.get(named.rating_group)
         if known and self.call.kind is not Kind.EVENT:
             return known
-        if not named.segments and not named.free:
+        if not named.segments:
             return None
         meter = Meter(bool(named.timed), bool(named.free), named.subject, named.segments)
-        meter.current = in_force(meter.segments, self._timeline(meter).time_ms(0))
         service = Service(meter)
         if self.call.kind is not Kind.EVENT:
             self.session.services[named.rating_group] = service
@@ -122,77 +112,50 @@ class Charge:
     def _settle_named(self, service: Service, named: ServiceCall) -> None:
         """Timed services settle by the old subject and then switch; the others switch first."""
         meter = service.meter
-        changes = meter.subject != named.subject and bool(named.segments or named.free)
+        changes = meter.subject != named.subject and bool(named.segments)
         if changes and not meter.timed:
             self._change_subject(meter, named)
         self._settle(service, named, named.used_units)
         if changes and meter.timed:
             self._change_subject(meter, named)
 
-    def _change_subject(self, meter: Meter, named: ServiceCall) -> None:
-        instant_ms = self._timeline(meter).time_ms(meter.elapsed)
-        meter.change_subject(named.subject, named.segments, instant_ms)
+    @staticmethod
+    def _change_subject(meter: Meter, named: ServiceCall) -> None:
+        meter.change_subject(named.subject, named.segments)
         meter.free = bool(named.free)
 
     def _settle(self, service: Service, named: ServiceCall, used: int) -> None:
         meter = service.meter
-        if meter.free:
-            give_back(self.wallet, service)
-            meter.elapsed += used
-            return
-        charged, overrun = meter.charged, self.overrun
-        delivers = self.call.kind is Kind.EVENT and named.ask_units > 0
-        if used or meter.elapsed or delivers or not self.call.answered:
-            payments = self._pay_for_use(service, named, used)
-        else:
-            payments = self._pay_for_answer(service, named)
-        if meter.within_grace():
-            self._debit([p._replace(amount=-p.amount) for p in payments if not p.increment])
-            meter.charged, self.overrun = charged, overrun
-
-    def _pay_for_use(self, service: Service, named: ServiceCall, used: int) -> list[Payment]:
-        meter, timeline = service.meter, self._timeline(service.meter)
-        paid, payments = walk(meter, used, self._held(service), timeline)
-        self._debit(payments)
+        if self.call.answered and not used and not meter.elapsed:
+            meter.fee_due = meter.fee_due or self._money_pays_first(service, named)
+        timeline = self._timeline(meter)
+        from_holds = Walk(meter, timeline)
+        rest = used - from_holds.use(used, self._held(service))
+        self._debit(from_holds.payments)
         give_back(self.wallet, service)
-        more, listed = walk(meter, used - paid, self._list(named), timeline)
-        self._debit(listed)
-        bottomless = [Purse(MAIN, BOTTOMLESS, 0, 1)]
-        _, over = walk(meter, used - paid - more, bottomless, timeline)
-        self._debit_overrun(over)
-        return payments + listed + over
+        from_list = Walk(meter, timeline)
+        rest -= from_list.use(rest, [] if meter.free else self._list(named))
+        self._debit(from_list.payments)
+        over = Walk(meter, timeline)
+        over.use(rest, [Purse(MAIN, BOTTOMLESS, 0, 1)])
+        due = sum(payment.amount for payment in over.payments)
+        self.overrun += max(0, due - self.wallet.available(MAIN))
+        self._debit(over.payments)
 
-    def _pay_for_answer(self, service: Service, named: ServiceCall) -> list[Payment]:
-        """The fee of an answered call that used nothing, unless a units bucket would pay first."""
-        meter, timeline = service.meter, self._timeline(service.meter)
-        meter.follow_switch(timeline)
-        due = max(0, meter.fee_when_answered() - meter.charged)
-        held = self._held(service)
-        give_back(self.wallet, service)
-        for pool in pools(held) + pools(self._list(named)):
-            valid = [purse for purse in pool if purse.valid(timeline.time_ms(0))]
-            if valid and valid[0].increment:
-                if valid[0].amount >= valid[0].increment * valid[0].factor:
-                    return []
-            elif sum(purse.amount for purse in valid) >= due:
-                payments = take(valid, due)
-                self._debit(payments)
-                break
-        else:
-            payments = take([Purse(MAIN, BOTTOMLESS, 0, 1)], due)
-            self._debit_overrun(payments)
-        meter.charged += due
-        return payments
+    def _money_pays_first(self, service: Service, named: ServiceCall) -> bool:
+        """Whether the first payer that has something to give is money: then the fee is due."""
+        purses = self._held(service) or self._list(named)
+        for purse in purses:
+            if purse.valid(self.call.event_ms) and purse.amount >= max(
+                1, purse.increment * purse.factor
+            ):
+                return purse.increment == 0
+        return True
 
     def _debit(self, payments: list[Payment]) -> None:
         for payment in payments:
             self.wallet.buckets[payment.bucket].left -= payment.amount
             self.wallet.buckets[payment.bucket].debited += payment.amount
-
-    def _debit_overrun(self, payments: list[Payment]) -> None:
-        due = sum(payment.amount for payment in payments)
-        self.overrun += max(0, due - self.wallet.available(MAIN))
-        self._debit(payments)
 
     @staticmethod
     def _held(service: Service) -> list[Purse]:
@@ -229,12 +192,12 @@ class Charge:
         granted, validity_s, final = 0, 0, False
         settled = named.used_units if service else 0
         if service is None:
-            code = code or (ResultCode.NO_RATE if named.used_units or named.ask_units > 0 else None)
-        elif holds and named.ask_units > 0:
+            code = ResultCode.NO_RATE
+        elif holds and (named.ask_units > 0 or self.call.kind is Kind.START):
             code, granted, validity_s, final = self._ask(service, named)
             settled += granted if self.call.kind is Kind.EVENT else 0
-        elif service.meter.free:
-            code = code or ResultCode.NOT_CHARGED
+        elif holds and self.call.kind is Kind.UPDATE:
+            validity_s = self.call.limits.validity_s
         charged = service.meter.charged if service else 0
         return ServiceResult(
             rating_group=named.rating_group,
@@ -253,47 +216,59 @@ class Charge:
         cap = min(named.ask_units, named.cap_units)
         if meter.timed:
             cap = min(cap, limits.life_units - meter.elapsed)
-        if not self.wallet.definition.active:
-            return ResultCode.SUBSCRIBER_BLOCKED, 0, 0, False
-        if self._too_many_sessions() or (meter.timed and meter.elapsed >= limits.life_units):
-            return ResultCode.LIMIT_REACHED, 0, 0, False
+        if refusal := self._refusal():
+            return refusal, 0, 0, False
         if self.call.kind is Kind.EVENT:
-            return self._deliver(service, named, cap)
+            return self._deliver(service, named)
+        if named.ask_units <= 0:
+            return ResultCode.OK, 0, limits.validity_s, False
+        if cap <= 0:
+            return ResultCode.LIMIT_REACHED, 0, 0, False
         if meter.free:
-            service.granted = True
+            service.granted = cap
             return ResultCode.NOT_CHARGED, cap, limits.validity_s, False
-        granted, holds = self._reserve(meter, named, cap)
-        if granted < min(named.minimum_units, named.ask_units):
-            return ResultCode.NO_CREDIT, 0, 0, False
-        more = granted + named.minimum_units
-        enough = self._reserve(meter, named, more)[0] == more
-        elsewhere = not enough and self._reserve(meter, named, more, elsewhere=True)[0] == more
-        self._hold(service, holds)
-        validity_s = limits.validity_s
-        if elsewhere:
-            validity_s = min(validity_s, limits.held_elsewhere_validity_s)
-        return ResultCode.OK, granted, validity_s, not enough and not elsewhere
+        return self._grant(service, named, cap)
 
-    def _too_many_sessions(self) -> bool:
+    def _refusal(self) -> ResultCode | None:
+        if not self.wallet.definition.active:
+            return ResultCode.SUBSCRIBER_BLOCKED
         opens = self.call.kind is not Kind.EVENT and not self.session.live
-        return opens and len(self.wallet.open_sessions) >= self.call.limits.max_sessions
+        if opens and len(self.wallet.open_sessions) >= self.call.limits.max_sessions:
+            return ResultCode.LIMIT_REACHED
+        return None
 
-    def _deliver(
+    def _grant(
         self, service: Service, named: ServiceCall, cap: int
     ) -> tuple[ResultCode, int, int, bool]:
-        """One-shot: the units asked for are debited at once, all or nothing."""
-        if service.meter.free:
-            service.meter.elapsed += cap
-            return ResultCode.NOT_CHARGED, cap, 0, False
-        if self._reserve(service.meter, named, cap)[0] < cap:
+        granted, hold = self._reserve(service.meter, named, cap)
+        if granted < min(named.minimum_units, named.ask_units):
             return ResultCode.NO_CREDIT, 0, 0, False
-        self._settle(service, named, cap)
-        return ResultCode.OK, cap, 0, False
+        self._hold(service, granted, merged(hold.payments))
+        validity_s = self.call.limits.validity_s
+        if self._could_buy(hold, named):
+            return ResultCode.OK, granted, validity_s, False
+        if self._could_buy(hold, named, elsewhere=True):
+            soon_s = min(validity_s, self.call.limits.held_elsewhere_validity_s)
+            return ResultCode.OK, granted, soon_s, False
+        return ResultCode.OK, granted, validity_s, True
 
-    def _reserve(
-        self, meter: Meter, named: ServiceCall, cap: int, *, elsewhere: bool = False
-    ) -> tuple[int, list[Payment]]:
-        """The units that can be granted, and what must be held for them, at the dearest anchor."""
+    def _could_buy(self, hold: Walk, named: ServiceCall, *, elsewhere: bool = False) -> bool:
+        """Whether the plan's minimum could be had after this hold."""
+        further = Walk(deepcopy(hold.meter), hold.timeline, holding=True)
+        purses = self._list_now(named, elsewhere=elsewhere)
+        return further.use(named.minimum_units, purses) == named.minimum_units
+
+    def _deliver(self, service: Service, named: ServiceCall) -> tuple[ResultCode, int, int, bool]:
+        """One-shot: the units asked for are debited at once, all or nothing."""
+        free = service.meter.free
+        if not free and self._reserve(service.meter, named, named.ask_units)[0] < named.ask_units:
+            return ResultCode.NO_CREDIT, 0, 0, False
+        self._settle(service, named, named.ask_units)
+        code = ResultCode.NOT_CHARGED if free else ResultCode.OK
+        return code, named.ask_units, 0, False
+
+    def _reserve(self, meter: Meter, named: ServiceCall, cap: int) -> tuple[int, Walk]:
+        """The units that can be granted, and the walk to them from the dearest anchor."""
         event_ms, ring_ms = self.call.event_ms, self.call.limits.max_ring_s * SECOND_MS
         timelines = [self._timeline(meter)]
         if meter.timed and not self.answer_ms:
@@ -301,19 +276,26 @@ class Charge:
             soon = [s for s in switches if event_ms < s <= event_ms + ring_ms]
             timelines += [Timeline(switch, SECOND_MS) for switch in soon]
 
-        def walked(timeline: Timeline, units: int) -> tuple[int, list[Payment]]:
-            purses = self._list(named, elsewhere=elsewhere)
-            for purse in purses:
-                purse.valid_from_ms = -inf if purse.valid(event_ms) else inf
-                purse.valid_until_ms = inf
-            return walk(deepcopy(meter), units, purses, timeline)
+        def walked(timeline: Timeline, units: int) -> tuple[int, Walk]:
+            trial = Walk(deepcopy(meter), timeline, holding=True)
+            return trial.use(units, self._list_now(named)), trial
 
         granted = min(walked(timeline, cap)[0] for timeline in timelines)
-        holds = [walked(timeline, granted)[1] for timeline in timelines]
-        return granted, max(holds, key=lambda held: sum(h.amount for h in held if not h.increment))
+        trials = [walked(timeline, granted)[1] for timeline in timelines]
+        return granted, max(
+            trials, key=lambda trial: sum(h.amount for h in trial.payments if not h.increment)
+        )
 
-    def _hold(self, service: Service, holds: list[Payment]) -> None:
-        service.held, service.granted = holds, True
+    def _list_now(self, named: ServiceCall, *, elsewhere: bool = False) -> list[Purse]:
+        """The list, with what is valid at the event's time, for however long."""
+        purses = self._list(named, elsewhere=elsewhere)
+        for purse in purses:
+            purse.valid_from_ms = -inf if purse.valid(self.call.event_ms) else inf
+            purse.valid_until_ms = inf
+        return purses
+
+    def _hold(self, service: Service, granted: int, holds: list[Payment]) -> None:
+        service.held, service.granted = holds, granted
         for hold in holds:
             numbers = self.wallet.buckets[hold.bucket]
             numbers.held += hold.amount

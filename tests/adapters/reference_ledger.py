@@ -26,6 +26,7 @@ from ocs.usecases.ports import (
     Reply,
     ServiceResult,
     SessionKey,
+    SessionView,
     WalletBalance,
     WalletDefinition,
     WalletKey,
@@ -51,6 +52,8 @@ class ReferenceLedger:
     """Implements `ocs.usecases.ports.Ledger`."""
 
     now_ms: int = 0
+    forgets: bool = True
+    """Whether records of sessions that are over are dropped after their time."""
     books: Books = field(default_factory=Books)
     parked: dict[str, dict[tuple[SessionKey, str], bytes]] = field(default_factory=dict)
 
@@ -77,10 +80,11 @@ class ReferenceLedger:
         line = row(session.state, call.kind)
         charge = Charge(call, wallet, session)
         results = charge.run(line)
+        session.opened_ms = session.opened_ms or now_ms
         session.state = _next_state(line, call, session, results)
-        _set_times(call, session, results, now_ms)
+        _set_times(call, session, now_ms)
         (wallet.open_sessions.add if session.live else wallet.open_sessions.discard)(call.session)
-        money = wallet.money(call.event_ms)
+        money = wallet.money(now_ms)
         result = ChargeResult(
             code=_code_of_all([result.code for result in results] or [line.code or ResultCode.OK]),
             transaction_id="" if call.dry_run else self.books.next_id(),
@@ -88,7 +92,7 @@ class ReferenceLedger:
             available_amount=sum(numbers.left - numbers.held for numbers in money),
             held_amount=sum(numbers.held for numbers in money),
             overrun_amount=charge.overrun,
-            late_start=line.state is State.NONE and call.kind is Kind.UPDATE,
+            late_start=line.state in (State.NONE, State.REFUSED) and call.kind is Kind.UPDATE,
         )
         ratings = charge.ratings()
         if not call.dry_run:
@@ -105,9 +109,10 @@ class ReferenceLedger:
 
     def _session(self, key: SessionKey) -> Session:
         session = self.books.sessions.get(key)
-        if session is None or (not session.live and self.now_ms >= session.forget_ms):
+        if session is None:
             return Session()
-        return session
+        over = not session.live and self.now_ms >= session.forget_ms
+        return Session() if over and self.forgets else session
 
     # The other verbs ----------------------------------------------------------------------------
 
@@ -118,7 +123,9 @@ class ReferenceLedger:
         if call.reference in current.references:
             bucket, amount, transaction_id, left = current.references[call.reference]
             if (bucket, amount) != (call.bucket, call.amount):
-                return CreditReply(code=ResultCode.CONFLICT)
+                return CreditReply(
+                    code=ResultCode.CONFLICT, transaction_id=transaction_id, left=left
+                )
             return CreditReply(
                 code=ResultCode.OK, transaction_id=transaction_id, left=left, hit=True
             )
@@ -126,8 +133,12 @@ class ReferenceLedger:
         numbers = wallet.buckets[call.bucket]
         after = numbers.left + call.amount
         if call.amount < 0 and after - numbers.held < wallet.floor(call.bucket):
-            return CreditReply(code=ResultCode.NO_CREDIT)
-        numbers.left, numbers.credited = after, numbers.credited + call.amount
+            return CreditReply(code=ResultCode.NO_CREDIT, left=numbers.left)
+        numbers.left = after
+        if call.amount < 0:
+            numbers.debited -= call.amount
+        else:
+            numbers.credited += call.amount
         wallet.last_ms = max(self.now_ms, wallet.last_ms)
         transaction_id = self.books.next_id()
         wallet.references[call.reference] = (call.bucket, call.amount, transaction_id, after)
@@ -156,6 +167,8 @@ class ReferenceLedger:
         if definition.version != (current.definition.version if current else 0) + 1:
             return False
         old = current.buckets if current else {}
+        if current and not _may_follow(current.definition, definition):
+            return False
         names = [bucket.bucket for bucket in definition.buckets]
         if any(old[name].left or old[name].held for name in old if name not in names):
             return False
@@ -174,17 +187,37 @@ class ReferenceLedger:
         entries.setdefault((key, request), entry)
         return f"{stream}-{list(entries).index((key, request)) + 1}"
 
-    # For tests ----------------------------------------------------------------------------------
+    # Looking ------------------------------------------------------------------------------------
+
+    async def session(self, key: SessionKey) -> SessionView | None:
+        session = self._session(key)
+        return None if session.state is State.NONE else session.view(key)
+
+    async def sessions(self, tenant: str, limit: int) -> list[SessionView]:
+        keys = [key for key in self.books.sessions if key.tenant == tenant]
+        views = [await self.session(key) for key in keys]
+        return [view for view in views if view][:limit]
+
+    async def due(self, partition: int, limit: int) -> list[SessionKey]:
+        """All sessions are in partition 0."""
+        late = [
+            k for k, s in self.books.sessions.items() if s.live and s.deadline_ms <= self.now_ms
+        ]
+        return late[:limit] if partition == 0 else []
+
+    async def store_ms(self) -> int:
+        return self.now_ms
 
     def check_invariants(self) -> None:
+        """Assert what `docs/design.md` 2.8 promises."""
         self.books.check()
 
-    def holds(self, key: SessionKey) -> list[tuple[str, int]]:
-        """Bucket and amount of all that a session holds, service by service, in hold order."""
-        return [(hold.bucket, hold.amount) for hold in self._session(key).holds()]
 
-    def state(self, key: SessionKey) -> State:
-        return self._session(key).state
+def _may_follow(old: WalletDefinition, new: WalletDefinition) -> bool:
+    """Whether currency and kinds of buckets stay what they are."""
+    kinds = {bucket.bucket: bucket.kind for bucket in old.buckets}
+    same = all(kinds.get(bucket.bucket, bucket.kind) is bucket.kind for bucket in new.buckets)
+    return same and old.currency == new.currency
 
 
 def _seen_before(session: Session, call: ChargeCall) -> Reply | None:
@@ -211,9 +244,7 @@ def _seen_before(session: Session, call: ChargeCall) -> Reply | None:
 
 def _unknown(session: Session, call: ChargeCall) -> bool:
     """Whether this is of a session that nobody has heard of, and cannot be opened by it."""
-    follows = call.kind in (Kind.UPDATE, Kind.RELEASE)
-    refused = session.state is State.REFUSED and call.kind is Kind.UPDATE
-    return follows and not call.can_open and (session.state is State.NONE or refused)
+    return session.state is State.NONE and not call.can_open
 
 
 def _next_state(
@@ -233,38 +264,26 @@ def _next_state(
     return line.granted
 
 
-def _set_times(
-    call: ChargeCall, session: Session, results: list[ServiceResult], now_ms: int
-) -> None:
+def _set_times(call: ChargeCall, session: Session, now_ms: int) -> None:
     """How long the session may stay silent, or how long its record is kept."""
     limits = call.limits
-    if call.kind is Kind.EVENT:
-        if session.state is State.CLOSED:
-            session.forget_ms = max(session.forget_ms, now_ms + limits.event_keep_s * SECOND_MS)
-        return
     if session.state is State.IDLE:
         session.deadline_ms = now_ms + limits.come_back_s * SECOND_MS
     elif session.state is State.OPEN:
-        named = {result.rating_group for result in results}
-        others = any(s.granted for group, s in session.services.items() if group not in named)
-        deadline_ms = now_ms + _silence_s(call, results) * SECOND_MS
-        session.deadline_ms = max(deadline_ms, session.deadline_ms if others else 0)
-    elif session.state is State.REFUSED:
-        session.forget_ms = now_ms + limits.refused_keep_s * SECOND_MS
-    elif session.state is State.CLOSED:
-        session.forget_ms = now_ms + limits.closed_keep_s * SECOND_MS
-
-
-def _silence_s(call: ChargeCall, results: list[ServiceResult]) -> int:
-    limits = call.limits
-    silences = [2 * (result.validity_s or limits.validity_s) for result in results]
-    for named, result in zip(call.services, results, strict=True):
-        if named.timed and result.granted_units:
-            silences.append(result.granted_units + limits.max_ring_s + 60)
-    return max(silences, default=2 * limits.validity_s)
+        granted = [s.granted for s in session.services.values() if s.meter.timed and s.granted]
+        talking_s = [units + limits.max_ring_s + 60 for units in granted]
+        session.deadline_ms = now_ms + max([2 * limits.validity_s, *talking_s]) * SECOND_MS
+    else:
+        keep_s = limits.closed_keep_s
+        if session.state is State.REFUSED:
+            keep_s = limits.refused_keep_s
+        if call.kind is Kind.EVENT:
+            keep_s = max(keep_s, limits.event_keep_s)
+        session.forget_ms = now_ms + keep_s * SECOND_MS
 
 
 def _code_of_all(codes: list[ResultCode]) -> ResultCode:
-    if len(set(codes)) == 1:
-        return codes[0]
-    return ResultCode.OK if set(codes) & set(GRANTING) else codes[0]
+    for code in GRANTING:
+        if code in codes:
+            return code
+    return codes[0]

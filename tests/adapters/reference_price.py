@@ -8,11 +8,11 @@ units that money affords is found by trying (`bisect` over all counts), and noth
     Timeline    when the unit at a position of elapsed time is used
     Purse       one payer and what it can give now; adjacent money purses form one pool
     Meter       the counters of a service: elapsed, priced, taken, charged, and its segments
-    walk        spend units over purses: room, then the first pool or bucket that is valid and able
+    Walk        use units over purses: room, then each pool or bucket as far as it goes
 
 One walk serves settling (what was held, then the list) and holding (the list, valid now): they
-differ in the purses alone. A walk knows no grace: what a longer use would cost must be covered, and
-whoever settles takes the money back out when the use ended within the grace.
+differ in the purses, and in that a hold covers the cost that a longer use would have, as if there
+were no grace.
 """
 
 from bisect import bisect_right
@@ -156,7 +156,7 @@ def in_force(segments: tuple[Segment, ...], instant_ms: int) -> int:
 
 @dataclass
 class Meter:
-    """The counters of one service. `charged` runs ahead of the debits during a walk only."""
+    """The counters of one service."""
 
     timed: bool
     free: bool
@@ -173,6 +173,8 @@ class Meter:
     carried: Fraction = Fraction(0)
     """Exact cost of the fee and the closed segments."""
     carried_den: int = 1
+    fee_due: bool = False
+    """The call was answered, though nothing was used."""
     first: Ladder | None = None
     """The ladder that priced the first unit: its fee, grace, minimum, maximum and rounding rule."""
 
@@ -187,26 +189,27 @@ class Meter:
         exact = self.ladder.stretch(self.begin, priced)
         return self._bounded(exact + (self.carried if self.first else self.ladder.fee))
 
-    def fee_when_answered(self) -> int:
-        """What an answered call owes that used nothing (2.1)."""
-        return 0 if self.ladder.grace else self._bounded(self.ladder.fee)
+    def cost_so_far(self) -> int:
+        """What is owed for all use up to now, by the rules of 2.1."""
+        if self.priced == 0:
+            owes_fee = self.fee_due and not self.ladder.grace
+            return self._bounded(self.ladder.fee) if owes_fee else 0
+        assert self.first
+        return 0 if self.elapsed < self.first.grace else self.cost(self.priced)
 
     def _bounded(self, exact: Fraction) -> int:
         terms = self.first or self.ladder
         amount = max(rounded(exact, terms.rounding), terms.minimum)
         return amount if terms.maximum is None else min(amount, terms.maximum)
 
-    def within_grace(self) -> bool:
-        return self.first is not None and self.elapsed < self.first.grace
-
     # Segments -----------------------------------------------------------------------------------
 
-    def change_subject(self, subject: str, segments: tuple[Segment, ...], instant_ms: int) -> None:
-        """Begin a segment with the ladder in force at `instant_ms`; the old increment is void."""
+    def change_subject(self, subject: str, segments: tuple[Segment, ...]) -> None:
+        """Begin a segment with another ladder; the begun increment of the old one is void."""
         if self.first:
-            self._close(segments[in_force(segments, instant_ms)])
+            self._close(segments[0])
         self.subject, self.segments = subject, segments
-        self.current, self.begin = in_force(segments, instant_ms), self.priced
+        self.current, self.begin = 0, self.priced
 
     def follow_switch(self, timeline: Timeline) -> None:
         """Begin the segment in force at the present position, if it is not the current one."""
@@ -229,17 +232,20 @@ class Meter:
     # Paying -------------------------------------------------------------------------------------
 
     def use_room(self, units: int) -> int:
-        """Use the rest of a begun increment that is paid for, up to `units`; return how many."""
+        """Use the rest of a begun increment, up to `units`; return how many."""
         for taken in self.taken.values():
             if room := min(units, taken.covered - taken.used):
                 taken.used += room
                 self.elapsed += room
                 return room
-        paid = self.charged >= self.cost(self.priced)
-        room = min(units, self.ladder.edge(self.begin, self.priced) - self.priced) if paid else 0
+        room = min(units, self.ladder.edge(self.begin, self.priced) - self.priced)
         self.priced += room
         self.elapsed += room
         return room
+
+    def has_unpaid_increment(self) -> bool:
+        """Within its grace nobody has paid for what was begun."""
+        return self.charged < self.cost(self.priced)
 
     def affordable(self, money: int, units: int) -> int:
         """The greatest number of further units, at most `units`, that `money` covers."""
@@ -247,8 +253,8 @@ class Meter:
             range(1, units + 1), money + self.charged, key=lambda n: self.cost(self.priced + n)
         )
 
-    def price(self, units: int) -> int:
-        """Count `units` as paid by money; return what is due for them."""
+    def price(self, units: int) -> None:
+        """Count `units` as paid by money."""
         if not self.first:
             self.first, self.carried, self.carried_den = (
                 self.ladder,
@@ -257,42 +263,6 @@ class Meter:
             )
         self.priced += units
         self.elapsed += units
-        due = max(0, self.cost(self.priced) - self.charged)
-        self.charged += due
-        return due
-
-
-def take(pool: list[Purse], due: int) -> list[Payment]:
-    """Take money due from the pool's entries, in their order."""
-    payments = []
-    for purse in pool:
-        part = min(due, purse.amount)
-        purse.amount -= part
-        due -= part
-        if part:
-            payments.append(Payment(purse.bucket, part, 0, 1))
-    assert due == 0
-    return payments
-
-
-def _pay_by_money(meter: Meter, units: int, pool: list[Purse]) -> list[Payment] | None:
-    count = meter.affordable(sum(purse.amount for purse in pool), units)
-    return take(pool, meter.price(count)) if count else None
-
-
-def _pay_by_units(meter: Meter, units: int, purse: Purse) -> list[Payment] | None:
-    """Whole increments, or not at all; the last one may be used in part (its rest is room)."""
-    each = purse.increment * purse.factor
-    increments = min(ceil(Fraction(units, purse.increment)), purse.amount // each)
-    count = min(units, increments * purse.increment)
-    if not count:
-        return None
-    taken = meter.taken.setdefault(purse.bucket, Taken())
-    taken.used += count
-    taken.covered += increments * purse.increment
-    meter.elapsed += count
-    purse.amount -= increments * each
-    return [Payment(purse.bucket, increments * each, purse.increment, purse.factor)]
 
 
 def pools(purses: list[Purse]) -> list[list[Purse]]:
@@ -301,48 +271,93 @@ def pools(purses: list[Purse]) -> list[list[Purse]]:
     return [[purse for _, purse in group] for _, group in numbered]
 
 
-def first_able(
-    meter: Meter, units: int, purses: list[Purse], instant_ms: int
-) -> list[Payment] | None:
-    for group in pools(purses):
-        valid = [purse for purse in group if purse.valid(instant_ms)]
-        if not valid:
-            continue
-        by_units = valid[0].increment > 0
-        paid = (
-            _pay_by_units(meter, units, valid[0])
-            if by_units
-            else _pay_by_money(meter, units, valid)
-        )
-        if paid is not None:
-            return paid
-    return None
+@dataclass
+class Walk:
+    """Use units over purses, payer by payer, each as far as it goes.
 
-
-def walk(
-    meter: Meter, units: int, purses: list[Purse], timeline: Timeline
-) -> tuple[int, list[Payment]]:
-    """Use up to `units`: room first, then whoever is first able; return (paid units, payments).
-
-    It goes from change to change (a bucket's validity, a switch of the price), because between two
-    of them it does not matter when a unit is used.
+    Settling debits the cost so far; holding sets aside what it would be without the grace, and does
+    not count on the room of an increment that is not paid for.
     """
-    rest, payments = units, list[Payment]()
-    while rest:
-        if room := meter.use_room(rest):
-            rest -= room
-            continue
-        meter.follow_switch(timeline)
-        now_ms, position = timeline.time_ms(meter.elapsed), meter.elapsed
-        changes = [instant for p in purses for instant in (p.valid_from_ms, p.valid_until_ms)]
-        changes += [segment.from_ms for segment in meter.segments if meter.timed]
-        later = [timeline.units_until(int(c), position) for c in changes if now_ms < c < inf]
-        paid = first_able(meter, int(min([rest, *later])), purses, now_ms)
-        if paid is None:
-            break
-        rest -= meter.elapsed - position
-        payments += paid
-    return units - rest, merged(payments)
+
+    meter: Meter
+    timeline: Timeline
+    holding: bool = False
+    payments: list[Payment] = field(default_factory=list)
+
+    def use(self, units: int, purses: list[Purse]) -> int:
+        """Use up to `units`, return how many; what money owes is taken from it as it falls due."""
+        rest = units
+        if not (self.holding and self.meter.has_unpaid_increment()):
+            rest -= self.meter.use_room(rest)
+        for group in pools(purses):
+            rest -= self._use_group(rest, group)
+        if not self.holding:
+            self._collect([purse for purse in purses if not purse.increment])
+        return units - rest
+
+    def _use_group(self, units: int, group: list[Purse]) -> int:
+        """Go from change to change: in between it does not matter when a unit is used."""
+        rest, meter = units, self.meter
+        while True:
+            position = meter.elapsed
+            now_ms = self.timeline.time_ms(position)
+            valid = [purse for purse in group if purse.valid(now_ms)]
+            by_units = group[0].increment > 0
+            if not by_units and not self.holding:
+                self._collect(valid)
+            if not rest or not valid:
+                return units - rest
+            if not by_units:
+                meter.follow_switch(self.timeline)
+            limit = min(rest, self._until_change(group))
+            paid = self._pay_by_units(limit, valid[0]) if by_units else self._pay(limit, valid)
+            if not paid:
+                return units - rest
+            rest -= paid + meter.use_room(rest - paid)
+
+    def _until_change(self, group: list[Purse]) -> int:
+        """How many units until a bucket's validity or the price changes."""
+        position = self.meter.elapsed
+        now_ms = self.timeline.time_ms(position)
+        changes = [instant for p in group for instant in (p.valid_from_ms, p.valid_until_ms)]
+        if self.meter.timed and not group[0].increment:
+            changes += [segment.from_ms for segment in self.meter.segments]
+        later = [int(instant) for instant in changes if now_ms < instant < inf]
+        counts = [self.timeline.units_until(instant, position) for instant in later]
+        return min([ENDLESS, *(int(count) for count in counts if count < inf)])
+
+    def _pay(self, units: int, pool: list[Purse]) -> int:
+        count = self.meter.affordable(sum(purse.amount for purse in pool), units)
+        if count:
+            self.meter.price(count)
+            self._collect(pool)
+        return count
+
+    def _collect(self, pool: list[Purse]) -> None:
+        """Take what is due from money, in its order; what it does not have stays due."""
+        meter = self.meter
+        owed = meter.cost(meter.priced) if self.holding else meter.cost_so_far()
+        for purse in pool:
+            part = min(max(0, owed - meter.charged), purse.amount)
+            purse.amount -= part
+            meter.charged += part
+            if part:
+                self.payments.append(Payment(purse.bucket, part, 0, 1))
+
+    def _pay_by_units(self, units: int, purse: Purse) -> int:
+        """Whole increments, or not at all; the last one may be used in part (its rest is room)."""
+        each = purse.increment * purse.factor
+        increments = min(ceil(Fraction(units, purse.increment)), purse.amount // each)
+        count = min(units, increments * purse.increment)
+        if count:
+            taken = self.meter.taken.setdefault(purse.bucket, Taken())
+            taken.used += count
+            taken.covered += increments * purse.increment
+            self.meter.elapsed += count
+            purse.amount -= increments * each
+            amount = increments * each
+            self.payments.append(Payment(purse.bucket, amount, purse.increment, purse.factor))
+        return count
 
 
 def merged(payments: Iterable[Payment]) -> list[Payment]:

@@ -15,7 +15,9 @@ from ocs.usecases.ports import (
     BucketBalance,
     ChargeCall,
     ChargeResult,
+    HoldView,
     SessionKey,
+    SessionView,
     WalletBalance,
     WalletDefinition,
     WalletKey,
@@ -93,7 +95,7 @@ class Wallet:
 class Service:
     meter: Meter
     held: list[Payment] = field(default_factory=list)
-    granted: bool = False
+    granted: int = 0
 
 
 @dataclass
@@ -103,13 +105,14 @@ class Kept:
     request: int | str
     fingerprint: str
     result: ChargeResult
-    ratings: tuple[bytes, ...]
+    ratings: tuple[str, ...]
 
 
 @dataclass
 class Session:
     state: State = State.NONE
     services: dict[str, Service] = field(default_factory=dict)
+    opened_ms: int = 0
     answer_ms: int = 0
     deadline_ms: int = 0
     forget_ms: int = 0
@@ -142,6 +145,26 @@ class Session:
             self.keys = [*self.keys, kept.request][-WINDOW:]
         keep = 1 if self.state is State.CLOSED else KEPT_RESULTS
         self.results = [*self.results, kept][-keep:]
+
+    def view(self, key: SessionKey) -> SessionView:
+        services = self.services.values()
+        return SessionView(
+            key=key,
+            state=self.state,
+            opened_ms=self.opened_ms,
+            deadline_ms=self.deadline_ms,
+            answer_ms=self.answer_ms,
+            elapsed_units=sum(service.meter.elapsed for service in services),
+            granted_units=sum(service.granted for service in services),
+            charged_amount=sum(service.meter.charged for service in services),
+            repeats=self.repeats,
+            holds=tuple(
+                HoldView(rating_group=group, bucket=hold.bucket, amount=hold.amount)
+                for group, service in self.services.items()
+                for hold in service.held
+            ),
+            last=self.results[-1].result if self.results else None,
+        )
 
     def holds(self) -> Iterator[Payment]:
         for service in self.services.values():

@@ -136,6 +136,12 @@ async def test_close_answers_what_was_asked_before_it(store_server: EmbeddedStor
         await connection.execute("PING")
 
 
+async def test_closing_what_was_never_started_is_nothing(tmp_path: Path) -> None:
+    connection = Connection(f"unix://{tmp_path}/nobody.sock")
+    await connection.close()
+    assert connection.waiting == 0
+
+
 async def test_without_a_server_commands_fail_at_once_and_waiting_ends(tmp_path: Path) -> None:
     connection = Connection(f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(StoreUnavailable, match="not connected to the store at unix:///"):

@@ -106,7 +106,7 @@ class BrokenStore:
     def __init__(self, fault: Exception) -> None:
         self.fault = fault
 
-    def execute(self, *arguments: str | bytes | int) -> Awaitable[object]:
+    def execute(self, *_arguments: str | bytes | int) -> Awaitable[object]:
         async def broken() -> object:
             raise self.fault
 

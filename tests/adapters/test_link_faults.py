@@ -26,6 +26,7 @@ from ocs.adapters.valkey.connection import (
     StoreUnavailable,
 )
 from ocs.adapters.valkey.embedded import EmbeddedStore, socket_path
+from ocs.adapters.valkey.pipeline import Counters, Pipeline
 from tests.adapters.cutting_proxy import CuttingProxy, Direction
 from tests.adapters.store import running_server
 
@@ -107,6 +108,8 @@ def test_a_hung_server_is_given_up_and_found_again(own_server: EmbeddedStore, lo
                 assert [type(each) for each in told] == [OutcomeUnknown] * 10
                 assert "no answer from the store for 0.4 s" in str(told[0])
                 assert connection.counters.timeouts == 1
+                with pytest.raises(StoreUnavailable, match="no answer from the store"):
+                    await connection.execute("INCR", "number")
                 with pytest.raises(StoreUnavailable):
                     await connection.wait_connected(0.05)
             finally:
@@ -242,6 +245,28 @@ async def test_without_replicas_nothing_is_confirmed(
     assert await store.execute("GET", "a") == b"1", "unknown was the truth"
 
 
+async def test_a_link_lost_before_the_confirmation_leaves_the_outcome_unknown(
+    store_server: EmbeddedStore, tmp_path: Path
+) -> None:
+    server_path = socket_path(store_server.directory)
+    async with (
+        CuttingProxy(tmp_path / "proxy", server_path) as proxy,
+        Connection(f"unix://{proxy.path}", settings=CONFIRMED) as connection,
+    ):
+        proxy.cut("answered", len(b"+OK\r\n"))
+        with pytest.raises(OutcomeUnknown, match="closed the link"):
+            await connection.execute("SET", "a", 1)
+
+
+async def test_a_link_that_was_given_up_takes_no_more_replies() -> None:
+    link = Pipeline(LinkLimits(), Counters())
+    asked = link.send(("PING",))
+    link.give_up("of no use")
+    link.data_received(b"+PONG\r\n")
+    with pytest.raises(StoreUnavailable, match="of no use"):
+        await asked
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -249,6 +274,7 @@ def _free_port() -> int:
         return port
 
 
+@pytest.mark.slow
 async def test_answers_wait_for_the_replica(own_server: EmbeddedStore) -> None:
     port = _free_port()
     async with Connection(own_server.url) as admin:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from ocs.entrypoints.http.client import MAX_HEAD_BYTES, HttpClient
 from ocs.usecases.replay_tally import Exchange
@@ -68,6 +69,16 @@ async def test_requests_share_a_kept_connection() -> None:
     assert peer.requests[0].startswith(b"POST /realtime HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"\r\nAuthorization: Bearer secret\r\n" in peer.requests[0]
     assert peer.requests[3].startswith(b"GET /readyz ")
+
+
+def test_it_runs_on_uvloop_too() -> None:
+    async def scenario() -> list[Exchange]:
+        peer = Peer(lambda request: http(request[-2:]))
+        async with served(peer) as url, HttpClient(url) as client:
+            return [await client.post(b"%02d" % number) for number in range(3)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert [answer.body for answer in runner.run(scenario())] == [b"00", b"01", b"02"]
 
 
 async def test_no_more_connections_than_allowed() -> None:

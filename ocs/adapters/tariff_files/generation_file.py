@@ -76,6 +76,7 @@ class _DeckEntry(msgspec.Struct, frozen=True):
     currency: str
     usage_type: str
     index_width: int
+    most_digits: int
     sections: dict[str, _Section]
 
 
@@ -99,7 +100,14 @@ def encode(build: TariffBuild) -> list[bytes | memoryview]:
             body += [content, padding]
             size += len(content) + len(padding)
         entries.append(
-            _DeckEntry(tariff.name, tariff.currency, tariff.usage_type, trie.index_width, sections)
+            _DeckEntry(
+                tariff.name,
+                tariff.currency,
+                tariff.usage_type,
+                trie.index_width,
+                trie.most_digits,
+                sections,
+            )
         )
     directory = msgspec.msgpack.encode(_Directory(build.id, entries))
     length = len(directory).to_bytes(_LENGTH_BYTES, "little")
@@ -198,5 +206,5 @@ def _open_deck(entry: _DeckEntry, body: memoryview) -> Deck:
         price_records=Records(arrays["price_offsets"], arrays["price_blob"]),
         destination_records=Records(arrays["destination_offsets"], arrays["destination_blob"]),
     )
-    trie = PrefixTrie(index_width=entry.index_width, **trie_arrays)
+    trie = PrefixTrie(index_width=entry.index_width, most_digits=entry.most_digits, **trie_arrays)
     return Deck(entry.tariff, entry.usage_type, currency(entry.currency), trie, rows)

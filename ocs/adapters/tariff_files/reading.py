@@ -262,4 +262,4 @@ def _cells(positions: Iterable[int]) -> Callable[[list[str]], tuple[str, ...]]:
 
 
 def _in_order(column: "array[int]", order: list[int]) -> "array[int]":
-    return array(column.typecode, map(column.__getitem__, order)) if column else column
+    return array(column.typecode, [column[row] for row in order]) if column else column

@@ -1,6 +1,7 @@
 """Every key of the store is spelled here, and nowhere else.
 
     {p017}w:demo/acme                   a wallet
+    {p017}v:demo/acme                   its definitions, for Python
     {p017}s:demo/acme/acme/call-1       a session
     {p017}d                             deadlines of open sessions (sorted set of session addresses)
     {p017}j                             the journal (stream)
@@ -11,55 +12,16 @@
     ocs:partitions                      the number of partitions, fixed at the first start
 
 A wallet's partition is crc32 of its address modulo the number of partitions. The tag in braces puts
-all keys of a partition into one cluster slot, so that one call can name them all. Parts of an
-address are percent-encoded, so that `/` always divides.
+all keys of a partition into one cluster slot, so that one call can name them all. Addresses are
+spelled in `ocs.usecases.addresses`.
 """
 
 from typing import Final
-from urllib.parse import quote, unquote
 from zlib import crc32
 
-from ocs.usecases.ports import SessionKey, WalletKey
+from ocs.usecases.addresses import quoted
 
 PARTITIONS_KEY: Final = "ocs:partitions"
-_PLAIN: Final = "-._~:@+"
-
-
-def _quoted(part: str) -> str:
-    # Most parts are plain; isalnum is far cheaper than quote.
-    return part if part.isascii() and part.isalnum() else quote(part, safe=_PLAIN)
-
-
-def wallet_address(key: WalletKey | SessionKey) -> str:
-    """Spell tenant and wallet group."""
-    return f"{_quoted(key.tenant)}/{_quoted(key.wallet_group)}"
-
-
-def session_address(key: SessionKey) -> str:
-    """Spell a session; also the member of the deadlines and the journal's subject."""
-    return f"{wallet_address(key)}/{_quoted(key.account)}/{_quoted(key.session_id)}"
-
-
-def parse_wallet_address(text: str) -> WalletKey:
-    """Read what `wallet_address` wrote; ValueError when it is not one."""
-    tenant, wallet_group = (unquote(part) for part in text.split("/"))
-    return WalletKey(tenant, wallet_group)
-
-
-def parse_session_address(text: str) -> SessionKey:
-    """Read what `session_address` wrote; ValueError when it is not one."""
-    tenant, wallet_group, account, session_id = (unquote(part) for part in text.split("/"))
-    return SessionKey(tenant, wallet_group, account, session_id)
-
-
-def subscriber_key(tenant: str, identity: str) -> str:
-    """Spell the key of an identity; with an empty one, what all keys of a tenant begin with."""
-    return f"n:{_quoted(tenant)}/{_quoted(identity)}"
-
-
-def account_key(tenant: str, account: str) -> str:
-    """Spell the key of an account; with an empty one, what all keys of a tenant begin with."""
-    return f"a:{_quoted(tenant)}/{_quoted(account)}"
 
 
 def partition_of(address: str, partitions: int) -> int:
@@ -70,6 +32,16 @@ def partition_of(address: str, partitions: int) -> int:
 def label(partition: int) -> str:
     """Spell a partition as transaction ids and session references begin."""
     return f"{partition:03d}"
+
+
+def subscriber_key(tenant: str, identity: str) -> str:
+    """Spell the key of a subscriber; with an empty identity, what a tenant's begin with."""
+    return f"n:{quoted(tenant)}/{quoted(identity)}"
+
+
+def account_key(tenant: str, account: str) -> str:
+    """Spell the key of an account; with an empty account, what a tenant's begin with."""
+    return f"a:{quoted(tenant)}/{quoted(account)}"
 
 
 class Keys:
@@ -89,14 +61,18 @@ class Keys:
         """Spell the key of a wallet."""
         return f"{self.tag}w:{address}"
 
+    def definitions(self, address: str) -> str:
+        """Spell the key of a wallet's definitions."""
+        return f"{self.tag}v:{address}"
+
     def session(self, address: str) -> str:
         """Spell the key of a session."""
         return f"{self.tag}s:{address}"
 
     def reference(self, address: str, reference: str) -> str:
         """Spell the key that remembers a credit."""
-        return f"{self.tag}r:{address}/{_quoted(reference)}"
+        return f"{self.tag}r:{address}/{quoted(reference)}"
 
     def parked(self, stream: str, address: str, request: str) -> str:
         """Spell the key that remembers a parked event."""
-        return f"{self.tag}o:{stream}:{address}:{_quoted(request)}"
+        return f"{self.tag}o:{stream}:{address}:{quoted(request)}"

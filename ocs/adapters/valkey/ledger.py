@@ -8,9 +8,8 @@ of it. Only when the limit passes does the caller learn of a fault.
 """
 
 import asyncio
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -18,36 +17,36 @@ from ocs.adapters.clock import monotonic_s
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import (
     Connection,
-    Reply as StoreReply,
     ReplyError,
     StoreFault,
     StoreUnavailable,
     function_not_found,
     not_executed,
 )
+from ocs.adapters.valkey.connection import Reply as StoreReply
 from ocs.adapters.valkey.functions import FunctionLibrary
-from ocs.adapters.valkey.keys import (
-    Keys,
-    parse_session_address,
-    partition_of,
-    session_address,
-    wallet_address,
-)
+from ocs.adapters.valkey.keys import Keys, partition_of
 from ocs.domain.results import ResultCode
-from ocs.domain.wallet import BucketKind
+from ocs.domain.wallet import BucketKind, Payer
+from ocs.usecases.addresses import parse_session_address, session_address, wallet_address
 from ocs.usecases.ports import (
     ChargeCall,
+    ChargeLimits,
     CreditCall,
     CreditReply,
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
+    ServiceCall,
     SessionKey,
     SessionView,
     WalletBalance,
     WalletDefinition,
     WalletKey,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFERENCE_KEEP_S: Final = 30 * 86_400
 """How long a credit's reference is remembered: an operator may repeat a top-up weeks later."""
@@ -95,25 +94,7 @@ class ValkeyLedger:
         wallet = wallet_address(call.session)
         keys = self._keys[self._partition_of(wallet)]
         member = session_address(call.session)
-        argument = _encode(
-            (
-                call.kind,
-                call.request_number,
-                call.request_key,
-                call.fingerprint,
-                call.wallet_version,
-                call.event_ms,
-                call.answer_ms,
-                call.answered,
-                call.dry_run,
-                call.can_open,
-                call.limits,
-                call.services,
-                call.info,
-                member,
-                keys.label,
-            )
-        )
+        argument = _encode(_flat_call(call, member, keys.label))
         command = (
             "FCALL",
             self._charge,
@@ -131,7 +112,11 @@ class ValkeyLedger:
             if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
                 return Reply(ResultCode.RATING_FAILED)
             reply = await self._again(command, fault)
-        return _charge_reply(reply)
+        # The script answers with a list of strings; a check of each would cost as much as reading.
+        status, *answer = cast("list[bytes]", reply)
+        if status == b"STALE":
+            return Reply(ResultCode.OK, stale=await self._definition(call.session))
+        return _charge_reply(status, answer)
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
@@ -143,7 +128,6 @@ class ValkeyLedger:
             (
                 call.bucket,
                 call.amount,
-                call.reference,
                 fingerprint,
                 info,
                 wallet,
@@ -156,9 +140,8 @@ class ValkeyLedger:
             (keys.wallet(wallet), keys.reference(wallet, call.reference), keys.journal),
             argument,
         )
-        assert isinstance(reply, list)
-        status, *rest = reply
-        transaction_id, left = rest or (b"", 0)
+        status, *rest = cast("list[bytes]", reply)
+        transaction_id, left = msgspec.convert(rest or (b"", 0), tuple[bytes, int])
         return CreditReply(
             code=_CREDIT_CODES[status],
             transaction_id=transaction_id.decode(),
@@ -174,7 +157,7 @@ class ValkeyLedger:
         reply = await self._call(
             "expire",
             (keys.wallet(wallet), keys.session(member), keys.deadlines, keys.journal),
-            _encode((member, keys.label, EXPIRED_KEEP_S)),
+            _encode((member, EXPIRED_KEEP_S)),
         )
         return reply == 1
 
@@ -182,10 +165,10 @@ class ValkeyLedger:
         """Create or change a wallet."""
         address = wallet_address(wallet)
         keys = self._keys[self._partition_of(address)]
-        buckets = [
-            (b.bucket, int(b.kind is BucketKind.MONEY), b.valid_from_ms, b.valid_until_ms)
-            for b in definition.buckets
-        ]
+        buckets: list[str | int] = []
+        for b in definition.buckets:
+            money = int(b.kind is BucketKind.MONEY)
+            buckets += (b.bucket, money, b.valid_from_ms, b.valid_until_ms)
         argument = _encode(
             (
                 definition.version,
@@ -193,11 +176,15 @@ class ValkeyLedger:
                 definition.currency,
                 definition.floor_amount,
                 records.encode_buckets(definition.buckets),
-                buckets,
                 address,
+                buckets,
             )
         )
-        reply = await self._call("define", (keys.wallet(address), keys.journal), argument)
+        reply = await self._call(
+            "define",
+            (keys.wallet(address), keys.definitions(address), keys.journal),
+            argument,
+        )
         return reply == 1
 
     async def park(self, stream: str, key: SessionKey, request: str, entry: bytes) -> str:
@@ -216,8 +203,17 @@ class ValkeyLedger:
         """Read a wallet."""
         address = wallet_address(wallet)
         keys = self._keys[self._partition_of(address)]
-        data = await self._send(("GET", keys.wallet(address)))
-        return records.decode_wallet(data) if isinstance(data, bytes) else None
+        reply = await self._send(("MGET", keys.wallet(address), keys.definitions(address)))
+        data, definitions = cast("list[bytes | None]", reply)
+        if data is None or definitions is None:
+            return None
+        return records.decode_wallet(data, definitions)
+
+    async def _definition(self, session: SessionKey) -> WalletDefinition:
+        address = wallet_address(session)
+        keys = self._keys[self._partition_of(address)]
+        data = await self._send(("GET", keys.definitions(address)))
+        return records.decode_definition(cast("bytes", data))
 
     async def session(self, key: SessionKey) -> SessionView | None:
         """Read one session."""
@@ -231,8 +227,7 @@ class ValkeyLedger:
         cursor: bytes = b"0"
         while len(found) < limit:
             reply = await self._send(("SCAN", cursor, "MATCH", "{p*}s:*", "COUNT", 1000))
-            assert isinstance(reply, list)
-            cursor, names = reply
+            cursor, names = msgspec.convert(reply, tuple[bytes, list[bytes]])
             keys = [parse_session_address(name.decode().partition("}s:")[2]) for name in names]
             views = await asyncio.gather(*(self.session(k) for k in keys if k.tenant == tenant))
             found += [view for view in views if view is not None]
@@ -245,14 +240,13 @@ class ValkeyLedger:
         key = self._keys[partition].deadlines
         now_ms = await self.store_ms()
         members = await self._send(("ZRANGEBYSCORE", key, "-inf", now_ms, "LIMIT", 0, limit))
-        assert isinstance(members, list)
-        return [parse_session_address(member.decode()) for member in members]
+        return [parse_session_address(m.decode()) for m in cast("list[bytes]", members)]
 
     async def store_ms(self) -> int:
         """Read the store's clock."""
         reply = await self._send(("TIME",))
-        assert isinstance(reply, list)
-        return int(reply[0]) * 1000 + int(reply[1]) // 1000
+        seconds, micros = cast("list[bytes]", reply)
+        return int(seconds) * 1000 + int(micros) // 1000
 
     # --- Sending, and sending again ---------------------------------------------------------------
 
@@ -302,21 +296,69 @@ class ValkeyLedger:
             await asyncio.sleep(min(_PAUSE_S, left_s))
 
 
-def _texts(parts: list[bytes]) -> tuple[str, ...]:
-    return tuple(part.decode() for part in parts)
+def _flat_call(call: ChargeCall, member: str, label: str) -> tuple[object, ...]:
+    """Lay a call out as `charge.lua` names its places."""
+    return (
+        call.kind,
+        call.request_number,
+        call.request_key if call.request_number < 0 else str(call.request_number),
+        call.fingerprint,
+        call.wallet_version,
+        call.event_ms,
+        call.answer_ms,
+        call.answered,
+        call.dry_run,
+        call.can_open,
+        member,
+        label,
+        call.info,
+        *_flat_limits(call.limits),
+        *[_flat_service(service) for service in call.services],
+    )
 
 
-def _charge_reply(reply: StoreReply) -> Reply:
-    assert isinstance(reply, list)
-    status = reply[0]
-    if status in (b"OK", b"HIT"):
-        result = records.decode_result(reply[1])
-        return Reply(result.code, result, _texts(reply[2:]), hit=status == b"HIT")
-    if status == b"CONFLICT":
-        first = records.decode_result(reply[1]) if reply[1:] else None
-        return Reply(ResultCode.CONFLICT, first, _texts(reply[2:]))
-    if status == b"STALE":
-        return Reply(ResultCode.OK, stale=records.decode_stale(reply[1], reply[2]))
+@lru_cache(maxsize=1_000)
+def _flat_limits(limits: ChargeLimits) -> tuple[int, ...]:
+    return msgspec.structs.astuple(limits)
+
+
+@lru_cache(maxsize=10_000)
+def _flat_payers(payers: tuple[Payer, ...]) -> tuple[str | int, ...]:
+    return tuple(part for payer in payers for part in msgspec.structs.astuple(payer))
+
+
+def _flat_service(service: ServiceCall) -> tuple[object, ...]:
+    ladder: msgspec.Raw | bool = False
+    rating = ""
+    later: list[object] | bool = False
+    if service.segments:
+        first, *switches = service.segments
+        ladder, rating = first.ladder, first.rating
+        if switches:
+            later = [part for s in switches for part in (s.from_ms, s.ladder, s.rating)]
+    return (
+        service.rating_group,
+        service.used_units,
+        service.ask_units,
+        service.cap_units,
+        service.minimum_units,
+        service.timed,
+        service.free,
+        service.subject,
+        _flat_payers(service.payers),
+        ladder,
+        rating,
+        later,
+    )
+
+
+def _charge_reply(status: bytes, answer: list[bytes]) -> Reply:
     if status == b"NO_WALLET":
         return Reply(ResultCode.UNKNOWN_SUBSCRIBER)
-    return Reply(ResultCode(status.decode()))
+    if not answer:
+        return Reply(ResultCode(status.decode()))
+    frame = records.decode_frame(answer[1])
+    result = records.result_of(frame, answer[0].decode())
+    if status == b"CONFLICT":
+        return Reply(ResultCode.CONFLICT, result, frame.ratings)
+    return Reply(result.code, result, frame.ratings, hit=status == b"HIT")

@@ -5,11 +5,13 @@ wallets and sessions; this module reads them, and writes what the script takes. 
 only keeps (definitions, ratings, info) is JSON text, because its msgpack knows no type for bytes.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from ocs.domain.results import ResultCode
 from ocs.domain.session import State
 from ocs.domain.wallet import Bucket
 from ocs.usecases.ports import (
@@ -23,39 +25,19 @@ from ocs.usecases.ports import (
     WalletDefinition,
 )
 
-FORM: Final = 1
-"""The version of the forms below."""
 
+class DefinitionRecord(Struct, array_like=True, frozen=True):
+    """What a wallet is. `buckets` is JSON text of the buckets' definitions."""
 
-class BucketRecord(Struct, array_like=True, frozen=True):
-    """One bucket of a wallet."""
-
-    bucket: str
-    money: int
-    left: int
-    held: int
-    credited: int
-    debited: int
-    from_ms: int
-    until_ms: int
-
-
-class WalletRecord(Struct, array_like=True, frozen=True):
-    """A wallet. `definitions` is JSON text of the buckets' definitions."""
-
-    form: int
     version: int
     active: int
     currency: str
     floor: int
-    last_ms: int
-    open_sessions: int
-    definitions: str
-    buckets: tuple[BucketRecord, ...]
+    buckets: str
 
 
 class ServiceRecord(Struct, array_like=True, frozen=True):
-    """One service of a session; `taken` is bucket, used, paid, three each."""
+    """One service of a session: the places P_* of `lua/records.lua`."""
 
     rating_group: str
     elapsed: int
@@ -67,17 +49,23 @@ class ServiceRecord(Struct, array_like=True, frozen=True):
     charged: int
     granted: int
     fee_due: int
-    subject: str
+    grace: int
+    minimum: int
+    maximum: int
+    rounding: int
     timed: int
-    segments: list[tuple[int, list[int], str]]
-    segment: int
-    terms: list[int] | bool
-    held: list[tuple[str, int, int, int]]
-    taken: list[str | int]
+    subject: str
+    rating: str
+    ladder: list[int] | bool
+    later: list[int | str | list[int]] | bool
+    held: list[int | str]
+    """Bucket, amount, increment and factor, four each."""
+    taken: list[int | str]
+    anchor_ms: int
 
 
-class SessionRecord(Struct, array_like=True, frozen=True):
-    """A session; `results` is request and packed result in turn."""
+class SessionHead(Struct, array_like=True, frozen=True):
+    """The first fields of a session, S_* of `lua/records.lua`; the services follow."""
 
     form: int
     state: State
@@ -88,62 +76,61 @@ class SessionRecord(Struct, array_like=True, frozen=True):
     top: int
     low: int
     high: int
-    keys: list[str]
-    results: list[msgspec.Raw]
-    services: list[ServiceRecord]
+    keys: list[str] | bool
+    results: msgspec.Raw
+    kept: int
     repeats: int
-    start_fingerprint: str
-    start_request: str
 
 
-class Move(Struct, array_like=True, frozen=True):
-    """What one entry changed in one bucket, and how the bucket stood after it.
+class Frame(Struct, array_like=True, frozen=True, gc=False):
+    """An answer as the script packs it; the transaction id stands beside it."""
 
-    `floor` is there when the entry placed a hold on the bucket: then left - held >= floor.
-    """
-
-    bucket: str
-    left_by: int
-    held_by: int
-    left: int
-    held: int
-    floor: int | None = None
-
-
-class JournalEntry(Struct, array_like=True, frozen=True):
-    """One entry of the journal. With its id it repeats the whole result (`ChargeResult`)."""
-
-    form: int
-    kind: str
-    subject: str
-    """The address of a session, or of a wallet (`credit`, `define`)."""
     request: str
     fingerprint: str
-    at_ms: int
-    event_ms: int
-    code: str
+    code: ResultCode
     services: tuple[ServiceResult, ...]
-    moves: list[Move]
     available_amount: int
     held_amount: int
     overrun_amount: int
     late_start: bool
+    ratings: tuple[str, ...]
+
+
+class JournalEntry(Struct, array_like=True, frozen=True):
+    """One entry of the journal; a charge's has its frame beside it.
+
+    `subject` is the address of a session, or of a wallet (`credit`, `define`). `moves` is bucket,
+    left by, held by, left, held and floor, six each; the floor is false unless a hold was placed.
+    """
+
+    form: int
+    kind: str
+    subject: str
+    at_ms: int
+    event_ms: int
     state: str
     info: str
+    moves: list[str | int | bool]
 
 
-_wallet_decoder: Final = msgspec.msgpack.Decoder(WalletRecord)
-_session_decoder: Final = msgspec.msgpack.Decoder(SessionRecord)
+_MOVE: Final = 6
+_HELD: Final = 4
+_BUCKET: Final = 8
+_WALLET_HEAD: Final = 7
+_SESSION_HEAD: Final = 15
+_definition_decoder: Final = msgspec.msgpack.Decoder(DefinitionRecord)
+_list_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_wallet_decoder: Final = msgspec.msgpack.Decoder(list[int | str])
+_head_decoder: Final = msgspec.msgpack.Decoder(SessionHead)
+_service_decoder: Final = msgspec.msgpack.Decoder(ServiceRecord)
 _entry_decoder: Final = msgspec.msgpack.Decoder(JournalEntry)
 _buckets_decoder: Final = msgspec.json.Decoder(tuple[Bucket, ...])
-_head_decoder: Final = msgspec.msgpack.Decoder(tuple[int, int, str, int])
-_result_decoder: Final = msgspec.msgpack.Decoder(ChargeResult)
-_kept_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_frame_decoder: Final = msgspec.msgpack.Decoder(Frame)
 _STR8, _STR32 = 0xD9, 0xDB
 
 
 def text_bytes(raw: msgspec.Raw) -> bytes:
-    """Return what a Lua string held. The script's msgpack writes every string as text, also bytes."""
+    """Return what a Lua string held: the script's msgpack writes bytes as text too."""
     data = bytes(raw)
     head = data[0]
     return data[1 + (1 << (head - _STR8)) :] if _STR8 <= head <= _STR32 else data[1:]
@@ -154,9 +141,22 @@ def encode_buckets(buckets: tuple[Bucket, ...]) -> str:
     return msgspec.json.encode(buckets).decode()
 
 
-def decode_result(data: bytes) -> ChargeResult:
-    """Read a stored result."""
-    return _result_decoder.decode(data)
+def decode_frame(data: bytes) -> Frame:
+    """Read an answer."""
+    return _frame_decoder.decode(data)
+
+
+def result_of(frame: Frame, transaction_id: str) -> ChargeResult:
+    """Make the result that a frame and its transaction id stand for."""
+    return ChargeResult(
+        frame.code,
+        transaction_id,
+        frame.services,
+        frame.available_amount,
+        frame.held_amount,
+        frame.overrun_amount,
+        frame.late_start,
+    )
 
 
 def decode_entry(data: bytes) -> JournalEntry:
@@ -164,60 +164,89 @@ def decode_entry(data: bytes) -> JournalEntry:
     return _entry_decoder.decode(data)
 
 
-def decode_stale(head: bytes, definitions: bytes) -> WalletDefinition:
-    """Read the definitions that come with STALE."""
-    version, active, currency, floor = _head_decoder.decode(head)
+def decode_moves(entry: JournalEntry) -> Iterator[tuple[str, int, int, int, int, int | None]]:
+    """Yield bucket, left by, held by, left, held, and the floor or None, of each move."""
+    for i in range(0, len(entry.moves), _MOVE):
+        bucket, left_by, held_by, left, held, floor = entry.moves[i : i + _MOVE]
+        limit = None if floor is False else int(floor)
+        yield str(bucket), int(left_by), int(held_by), int(left), int(held), limit
+
+
+def decode_definition(data: bytes) -> WalletDefinition:
+    """Read the definitions of a wallet."""
+    record = _definition_decoder.decode(data)
     return WalletDefinition(
-        version=version,
-        active=bool(active),
-        currency=currency,
-        floor_amount=floor,
-        buckets=_buckets_decoder.decode(definitions),
+        version=record.version,
+        active=bool(record.active),
+        currency=record.currency,
+        floor_amount=record.floor,
+        buckets=_buckets_decoder.decode(record.buckets),
     )
 
 
-def decode_wallet(data: bytes) -> WalletBalance:
+def decode_wallet(data: bytes, definitions: bytes) -> WalletBalance:
     """Read a wallet."""
     record = _wallet_decoder.decode(data)
     return WalletBalance(
-        definition=WalletDefinition(
-            version=record.version,
-            currency=record.currency,
-            active=bool(record.active),
-            floor_amount=record.floor,
-            buckets=_buckets_decoder.decode(record.definitions),
-        ),
+        definition=decode_definition(definitions),
         balances=tuple(
             BucketBalance(
-                bucket=b.bucket, left=b.left, held=b.held, credited=b.credited, debited=b.debited
+                bucket=str(record[b]),
+                left=int(record[b + 2]),
+                held=int(record[b + 3]),
+                credited=int(record[b + 4]),
+                debited=int(record[b + 5]),
             )
-            for b in record.buckets
+            for b in range(_WALLET_HEAD, len(record), _BUCKET)
         ),
-        open_sessions=record.open_sessions,
+        open_sessions=int(record[6]),
     )
 
 
 def decode_session(key: SessionKey, data: bytes) -> SessionView:
     """Read a session."""
-    record = _session_decoder.decode(data)
-    last = None
-    if record.results:
-        kept = _kept_decoder.decode(text_bytes(record.results[-1]))
-        last = decode_result(text_bytes(kept[1]))
+    head = _head_decoder.decode(data)
+    services = [_service_decoder.decode(raw) for raw in _list_decoder.decode(data)[_SESSION_HEAD:]]
     return SessionView(
         key=key,
-        state=record.state,
-        opened_ms=record.opened_ms,
-        deadline_ms=record.deadline_ms,
-        answer_ms=record.answer_ms,
-        elapsed_units=sum(s.elapsed for s in record.services),
-        granted_units=sum(s.granted for s in record.services),
-        charged_amount=sum(s.charged for s in record.services),
-        repeats=record.repeats,
+        state=head.state,
+        opened_ms=head.opened_ms,
+        deadline_ms=head.deadline_ms,
+        answer_ms=head.answer_ms,
+        elapsed_units=sum(s.elapsed for s in services),
+        granted_units=sum(s.granted for s in services),
+        charged_amount=sum(s.charged for s in services),
+        repeats=head.repeats,
         holds=tuple(
-            HoldView(rating_group=s.rating_group, bucket=bucket, amount=amount)
-            for s in record.services
-            for bucket, amount, _, _ in s.held
+            HoldView(rating_group=s.rating_group, bucket=str(s.held[i]), amount=int(s.held[i + 1]))
+            for s in services
+            for i in range(0, len(s.held), _HELD)
         ),
-        last=last,
+        last=_last_result(text_bytes(head.results), head.kept),
     )
+
+
+def _last_result(results: bytes, kept: int) -> ChargeResult | None:
+    """Read the last of the kept answers: transaction id, length of the frame, frame."""
+    last, at = None, 0
+    for _ in range(kept):
+        text, at = _unpack_text(results, at)
+        length, at = _unpack_length(results, at)
+        last = result_of(decode_frame(results[at : at + length]), text)
+        at += length
+    return last
+
+
+def _unpack_text(data: bytes, at: int) -> tuple[str, int]:
+    short = data[at] < _STR8
+    length, start = (data[at] & 0x1F, at + 1) if short else (data[at + 1], at + 2)
+    return data[start : start + length].decode(), start + length
+
+
+def _unpack_length(data: bytes, at: int) -> tuple[int, int]:
+    # A frame is at most 64 KiB: a positive fixint, uint8 or uint16.
+    head = data[at]
+    size = {0xCC: 1, 0xCD: 2, 0xCE: 4}.get(head, 0)
+    if not size:
+        return head, at + 1
+    return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size

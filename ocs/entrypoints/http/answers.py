@@ -1,8 +1,9 @@
 """Answers as JSON: the canonical names of docs/protocol.md.
 
 The body is a pure function of the answer, the form the event was in, and `return_codes.ini`, so a
-repeat has the same body; only the header `Idempotency-Hit` tells. `granted_units` is always there in
-the scalar form, 0 when nothing is granted: a client that reads nothing else does the right thing.
+repeat has the same body; only the header `Idempotency-Hit` tells. `granted_units` is always there
+in the scalar form, 0 when nothing is granted: a client that reads nothing else does the right
+thing.
 
 Structs rather than dictionaries: msgspec writes them in their order, leaves defaults out and costs
 a third.
@@ -17,7 +18,6 @@ from msgspec import Struct
 
 from ocs.domain.events import MAIN_SERVICE
 from ocs.domain.money import currency, format_money
-from ocs.domain.results import ResultCode
 from ocs.entrypoints.return_codes import ReturnCodes
 from ocs.usecases.answer import Answer, ServiceAnswer
 
@@ -104,12 +104,9 @@ class AnswerWriter:
             for code, entry in codes.items()
         }
 
-    def status(self, code: ResultCode) -> int:
-        """HTTP status of a single answer."""
-        return self._codes[code].http_status
-
-    def write(self, answer: Answer, *, itemised: bool) -> bytes:
-        return _encode(self._body(answer, itemised))
+    def write(self, answer: Answer, *, itemised: bool) -> tuple[int, bytes]:
+        """Return the HTTP status and the body of a single answer."""
+        return self._codes[answer.code].http_status, _encode(self._body(answer, itemised))
 
     def write_array(self, answers: Iterable[tuple[Answer, bool]]) -> bytes:
         return _encode([self._body(answer, itemised) for answer, itemised in answers])

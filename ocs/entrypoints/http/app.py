@@ -22,8 +22,9 @@ from msgspec import Struct
 from ocs.entrypoints.http.answers import problem_body
 from ocs.entrypoints.http.operations import Operations
 from ocs.entrypoints.http.realtime import Realtime
+from ocs.entrypoints.http.responses import JSON_HEADERS
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Routes = Mapping[str, Mapping[str, Handler]]
 """By path, then by method."""
 
@@ -106,10 +107,11 @@ class HttpServer:
         self._silent.pop(connection, None)
         connection.force_close()
 
-    async def _handle(self, request: web.BaseRequest) -> web.Response:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._silent and (timer := self._silent.pop(request.protocol, None)):
             timer.cancel()
-        methods = self._routes.get(request.path)
+        path = request.raw_path
+        methods = self._routes.get(path) or self._routes.get(path.partition("?")[0])
         if methods is None:
             return _problem(HTTPStatus.NOT_FOUND)
         handler = methods.get(request.method)
@@ -121,7 +123,7 @@ class HttpServer:
             return await handler(request)
         except ConnectionError:
             raise  # the client is gone: nobody to answer
-        except Exception:
+        except Exception:  # noqa: BLE001 -- a bug of one request must not end the connection's others
             _log.exception("a request could not be answered")
             return _problem(HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -134,5 +136,5 @@ def _problem(status: HTTPStatus) -> web.Response:
     return web.Response(
         body=problem_body(status),
         status=status,
-        headers={"Content-Type": "application/json", "Server": "ocs"},
+        headers=JSON_HEADERS,
     )

@@ -13,7 +13,7 @@ import asyncio
 import re
 import ssl
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 from urllib.parse import urlsplit
 
 from ocs.usecases.replay_tally import Exchange
@@ -115,8 +115,8 @@ class _Link(asyncio.Protocol):
         self._received = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream has a two-way transport"
-        self._transport = transport
+        # Not checked: uvloop's transports are of no class of asyncio.
+        self._transport = cast("asyncio.Transport", transport)
         self.usable = True
 
     def connection_lost(self, exc: Exception | None) -> None:

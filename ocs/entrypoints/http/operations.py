@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ocs.domain.results import ResultCode
 from ocs.entrypoints.http.auth import Authenticator, Refused, Role
+from ocs.entrypoints.http.responses import JSON_HEADERS
 from ocs.entrypoints.listening import is_loopback
 
 Check = Callable[[], Awaitable[str]]
@@ -87,5 +88,5 @@ def _json(status: int, content: object) -> web.Response:
     return web.Response(
         body=_encode(content),
         status=status,
-        headers={"Content-Type": "application/json", "Server": "ocs"},
+        headers=JSON_HEADERS,
     )

@@ -7,12 +7,13 @@ its size, then whether it is an event, then whether there is room for it.
 releases last, which free money and end work. What was taken in is finished: a handler is not
 cancelled when its client goes, because the client will ask again and must find the outcome.
 
-*Arrays.* Events of one session are charged in their order, sessions beside each other, so a whole
-array leaves in one or two batches to the store. Each event has its own answer; the array itself is
-answered with 200.
+*Arrays.* Events of one session are charged in their order, sessions beside each other, so an array
+leaves in few batches to the store; but only so many at once that one array alone never fills the
+worker's room. Each event has its own answer; the array itself is answered with 200.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -24,7 +25,8 @@ from ocs.domain.events import Event, Kind
 from ocs.domain.results import TRANSIENT, ResultCode
 from ocs.entrypoints.decoders.canonical import CanonicalDecoder, Decoded, Origin
 from ocs.entrypoints.http.answers import AnswerWriter
-from ocs.entrypoints.http.auth import Authenticator, Caller, Refused, Role
+from ocs.entrypoints.http.auth import Authenticator, Refused, Role
+from ocs.entrypoints.http.responses import Answered
 from ocs.usecases.answer import Answer
 
 Charge = Callable[[Event], Awaitable[Answer]]
@@ -32,13 +34,13 @@ Observe = Callable[[str, Answer], None]
 """Told of each event that is answered here without being charged: its kind ("" if not known)."""
 
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-HIT_HEADER: Final = "Idempotency-Hit"
 
 _log = logging.getLogger(__name__)
 
 # Parts of `max_in_flight` up to which each kind is taken in.
 _ROOM: Final = {Kind.START: 0.8, Kind.EVENT: 0.9, Kind.UPDATE: 0.9, Kind.RELEASE: 1.0}
 _BLANKS: Final = b" \t\r\n"
+_HIT: Final = "Idempotency-Hit: true\r\n"
 
 
 class RealtimeLimits(Struct, frozen=True, kw_only=True):
@@ -79,53 +81,52 @@ class Realtime:
         self._wall_ms = wall_ms
         self._observers = tuple(observers)
         self._room = {kind: int(limits.max_in_flight * part) or 1 for kind, part in _ROOM.items()}
+        self._together = self._room[Kind.START] // 4 or 1
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it holds."""
+        now_ms = self._wall_ms()
         headers = request.headers
         try:
             caller = self._authenticator.caller(headers, request.remote, Role.CHARGE)
         except Refused as refused:
-            return self._refuse(Answer(code=refused.code, reason=refused.reason))
+            return self._refuse(Answer(code=refused.code, reason=refused.reason), now_ms)
         content = request.content
         body = content.read_nowait() if content.is_eof() else await self._read(request)
-        if body is None:
-            return self._refuse(
-                Answer(code=ResultCode.INVALID_EVENT, field="body", reason="not received in time")
-            )
         is_array = body[:1] == b"[" or body.lstrip(_BLANKS)[:1] == b"["
-        limit = self._limits.array_bytes if is_array else self._limits.body_bytes
-        if len(body) > limit:
-            return self._refuse(
-                Answer(code=ResultCode.TOO_LARGE, field="body", reason=f"at most {limit} bytes")
-            )
-        origin = self._origin(caller, headers.get(IDEMPOTENCY_HEADER))
+        problem = self._size_problem(body, is_array=is_array)
+        if problem is not None:
+            return self._refuse(problem, now_ms)
+        key = headers.get(IDEMPOTENCY_HEADER, "")
+        origin = Origin(now_ms, caller.tenant, caller.tenants, key)
         if is_array:
             return await self._answer_array(body, origin)
         decoded = self._decoder.decode(body, origin)
         answer = await self._answer(decoded)
-        return self._respond(answer, itemised=decoded.itemised)
+        return self._respond(answer, now_ms, itemised=decoded.itemised)
 
-    def _origin(self, caller: Caller, idempotency_key: str | None) -> Origin:
-        return Origin(self._wall_ms(), caller.tenant, caller.tenants, idempotency_key or "")
+    def _size_problem(self, body: bytes, *, is_array: bool) -> Answer | None:
+        limit = self._limits.array_bytes if is_array else self._limits.body_bytes
+        if len(body) <= limit:
+            return None
+        return Answer(code=ResultCode.TOO_LARGE, field="body", reason=f"at most {limit} bytes")
 
-    async def _read(self, request: web.BaseRequest) -> bytes | None:
-        """Read a body that has not arrived with its headers; None when it does not come.
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        """Read a body that has not arrived with its headers.
 
-        Reading stops above the limit: what is returned is then too long, and not all there is.
+        Reading stops above the limit: what is returned is then too long, and not all there is. Of
+        one that does not come in time, what has come is returned: it is cut off, and so no event.
         """
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts, size = [], 0
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.body_timeout_s):
                 async for part in request.content.iter_any():
                     parts.append(part)
                     size += len(part)
                     if size > self._limits.array_bytes:
                         break
-        except TimeoutError:
-            return None
         return b"".join(parts)
 
     async def _answer(self, decoded: Decoded) -> Answer:
@@ -139,8 +140,7 @@ class Realtime:
         self.in_flight += 1
         try:
             return await self._charge(event)
-        except Exception:
-            # A bug: faults of the store are answers by now. The call goes on being controlled.
+        except Exception:  # noqa: BLE001 -- a bug: faults of the store are answers by now
             _log.exception("an event could not be charged")
             return Answer(
                 code=ResultCode.RATING_FAILED,
@@ -159,58 +159,57 @@ class Realtime:
         self._observe(event.kind, answer)
         return answer
 
-    async def _answer_array(self, body: bytes, origin: Origin) -> web.Response:
+    async def _answer_array(self, body: bytes, origin: Origin) -> web.StreamResponse:
         decoded = self._decoder.decode_array(body, origin)
         if isinstance(decoded, Answer):
-            return self._refuse(decoded)
+            return self._refuse(decoded, origin.now_ms)
         answers = await self._answer_all(decoded)
-        forms = (one.itemised for one in decoded)
-        response = _json(200, self._writer.write_array(zip(answers, forms, strict=True)))
-        if answers and all(answer.hit for answer in answers):
-            response.headers[HIT_HEADER] = "true"
-        return response
+        forms = [one.itemised for one in decoded]
+        are_repeats = bool(answers) and all(answer.hit for answer in answers)
+        return Answered(
+            200,
+            self._writer.write_array(zip(answers, forms, strict=True)),
+            origin.now_ms // 1_000,
+            _HIT if are_repeats else "",
+        ).response()
 
     async def _answer_all(self, decoded: list[Decoded]) -> list[Answer]:
         """Charge sessions beside each other, the events of one in order."""
-        answers: dict[int, Answer] = {}
-
-        async def charge_in_order(positions: list[int]) -> None:
-            for position in positions:
-                answers[position] = await self._answer(decoded[position])
-
-        groups: dict[object, list[int]] = {}
+        sessions: dict[object, list[int]] = {}
         for position, one in enumerate(decoded):
             event = one.outcome
             key = (event.tenant, event.session_id) if type(event) is Event else position
-            groups.setdefault(key, []).append(position)
-        if len(groups) == 1:
-            await charge_in_order(*groups.values())
-        else:
-            await asyncio.gather(*map(charge_in_order, groups.values()))
+            sessions.setdefault(key, []).append(position)
+        answers: dict[int, Answer] = {}
+        positions = list(sessions.values())
+        create_task = asyncio.get_running_loop().create_task
+        for first in range(0, len(positions), self._together):
+            together = [
+                (of_one, create_task(self._answer_in_order([decoded[at] for at in of_one])))
+                for of_one in positions[first : first + self._together]
+            ]
+            # One after another is enough, and cheaper than a gather: they end in the same turn.
+            for of_one, task in together:
+                answers.update(zip(of_one, await task, strict=True))
         return [answers[position] for position in range(len(decoded))]
 
-    def _refuse(self, answer: Answer) -> web.Response:
-        self._observe("", answer)
-        response = self._respond(answer, itemised=False)
-        if answer.code is ResultCode.UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+    async def _answer_in_order(self, decoded: list[Decoded]) -> list[Answer]:
+        return [await self._answer(one) for one in decoded]
 
-    def _respond(self, answer: Answer, *, itemised: bool) -> web.Response:
-        body = self._writer.write(answer, itemised=itemised)
-        response = _json(self._writer.status(answer.code), body)
-        if answer.hit:
-            response.headers[HIT_HEADER] = "true"
-        if answer.code in TRANSIENT:
-            response.headers["Retry-After"] = str(self._limits.retry_after_s)
-        return response
+    def _refuse(self, answer: Answer, now_ms: int) -> web.StreamResponse:
+        self._observe("", answer)
+        return self._respond(answer, now_ms, itemised=False)
+
+    def _respond(self, answer: Answer, now_ms: int, *, itemised: bool) -> web.StreamResponse:
+        code = answer.code
+        headers = _HIT if answer.hit else ""
+        if code in TRANSIENT:
+            headers += f"Retry-After: {self._limits.retry_after_s}\r\n"
+        if code is ResultCode.UNAUTHORIZED:
+            headers += "WWW-Authenticate: Bearer\r\n"
+        status, body = self._writer.write(answer, itemised=itemised)
+        return Answered(status, body, now_ms // 1_000, headers).response()
 
     def _observe(self, kind: str, answer: Answer) -> None:
         for observe in self._observers:
             observe(kind, answer)
-
-
-def _json(status: int, body: bytes) -> web.Response:
-    return web.Response(
-        body=body, status=status, headers={"Content-Type": "application/json", "Server": "ocs"}
-    )

@@ -9,7 +9,9 @@
 --     (`..` prints 14 digits) and never touched by HINCRBY or cjson.
 --   * `math`, `string`, `bit` and `cmsgpack` do not exist while the library loads: they are used
 --     inside functions only.
---   * Records are msgpack arrays whose first element is the version of their form.
+--   * Records are flat msgpack arrays, used as they are unpacked, with the names of their places in
+--     records.lua. Tables with named fields read better and cost twice as much: building and
+--     collecting tables is where the time of a charge goes (benchmarks/README.md).
 local MAX_AMOUNT = 9007199254740991 -- 2^53 - 1
 local MAX_DENOMINATOR = 67108864 -- 2^26: up to here floor(a / b) of doubles is exact (ladder.lua)
 local RESULTS_KEPT = 8

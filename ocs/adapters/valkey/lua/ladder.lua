@@ -1,4 +1,4 @@
--- Prices. A ladder is a flat array, as `Ladder.packed()` in ocs/domain/ladder.py writes it:
+-- Prices. A ladder is a flat array, as `packed()` in ocs/domain/ladder.py writes it:
 --
 --   1 den   2 fee whole   3 fee rest   4 grace   5 minimum   6 maximum (-1 none)   7 rounding
 --   8 start   9 increment   10 price whole   11 price rest      and so on, four numbers a row
@@ -7,21 +7,14 @@
 -- over a denominator and are rounded once, at the end. With den <= 2^26 and everything else below
 -- 2^53 the quotients below are exact: a true quotient that is no integer is at least 1/den away
 -- from one, and the rounding error of the division is less than that.
-
 local ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_UP = 0, 1, 2
+local L_DEN, L_FEE, L_FEE_REST, L_GRACE, L_MINIMUM, L_MAXIMUM, L_ROUNDING = 1, 2, 3, 4, 5, 6, 7
+local L_ROWS, L_ROW = 8, 4
 
 local function ceil_div(a, b)
   local q = floor(a / b)
   if q * b < a then return q + 1 end
   return q
-end
-
--- count * (whole + rest/den), exactly
-local function times(count, whole, rest, den)
-  local thick = floor(count / den)
-  local thin = (count - thick * den) * rest
-  local carry = floor(thin / den)
-  return count * whole + thick * rest + carry, thin - carry * den
 end
 
 local function lcm(a, b)
@@ -33,6 +26,7 @@ local function lcm(a, b)
   return a / x * b
 end
 
+-- w1 + r1/d1 + w2 + r2/d2
 local function add(w1, r1, d1, w2, r2, d2)
   local d = d1
   if d1 ~= d2 then
@@ -44,18 +38,19 @@ local function add(w1, r1, d1, w2, r2, d2)
   return w, r, d
 end
 
--- Rounds once, then applies minimum and maximum. `terms` = {grace, minimum, maximum, rounding}.
-local function bounded(w, r, d, terms)
-  local mode = terms[4]
-  if mode == ROUND_HALF_UP then
-    if 2 * r >= d then w = w + 1 end
-  elseif mode == ROUND_HALF_EVEN then
-    if 2 * r > d or (2 * r == d and w % 2 == 1) then w = w + 1 end
-  elseif mode == ROUND_UP then
-    if r > 0 then w = w + 1 end
+-- Rounds once, then applies minimum and maximum.
+local function bounded(w, r, d, minimum, maximum, mode)
+  if r > 0 then
+    if mode == ROUND_HALF_UP then
+      if 2 * r >= d then w = w + 1 end
+    elseif mode == ROUND_HALF_EVEN then
+      if 2 * r > d or (2 * r == d and w % 2 == 1) then w = w + 1 end
+    elseif mode == ROUND_UP then
+      w = w + 1
+    end
   end
-  w = most(w, terms[2])
-  if terms[3] >= 0 then w = least(w, terms[3]) end
+  if w < minimum then w = minimum end
+  if maximum >= 0 and w > maximum then w = maximum end
   if w > MAX_AMOUNT then error('AMOUNT_OVERFLOW') end
   return w
 end
@@ -73,14 +68,23 @@ end
 -- What the units [from, to) cost by the rows, exactly. Increments are counted from the row's start
 -- or from `from`, whichever is later; a row's last increment costs a whole price.
 local function rows_cost(ladder, from, to)
-  local den, whole, rest = ladder[1], 0, 0
-  for i = 8, #ladder, 4 do
-    local low, high = most(ladder[i], from), ladder[i + 4]
+  local den, whole, rest = ladder[L_DEN], 0, 0
+  for i = L_ROWS, #ladder, L_ROW do
+    local low, high = ladder[i], ladder[i + L_ROW]
+    if low < from then low = from end
     if low >= to then break end
     if not high or high > to then high = to end
     if high > low then
-      local w, r = times(ceil_div(high - low, ladder[i + 1]), ladder[i + 2], ladder[i + 3], den)
-      whole, rest = add(whole, rest, den, w, r, den)
+      local count, price_rest = ceil_div(high - low, ladder[i + 1]), ladder[i + 3]
+      whole = whole + count * ladder[i + 2]
+      if price_rest > 0 then
+        -- count * rest/den: of count = thick * den + thin, thick * rest is whole already
+        local thick = floor(count / den)
+        local thin = (count - thick * den) * price_rest
+        local carry = floor(thin / den)
+        whole, rest = whole + thick * price_rest + carry, rest + thin - carry * den
+        if rest >= den then whole, rest = whole + 1, rest - den end
+      end
     end
   end
   return whole, rest
@@ -88,8 +92,8 @@ end
 
 -- The end of the increment in which the unit before `to` lies, counted as in rows_cost.
 local function edge(ladder, from, to)
-  for i = 8, #ladder, 4 do
-    local low, high = most(ladder[i], from), ladder[i + 4]
+  for i = L_ROWS, #ladder, L_ROW do
+    local low, high = most(ladder[i], from), ladder[i + L_ROW]
     if not high or to <= high then
       local q = low + ceil_div(to - low, ladder[i + 1]) * ladder[i + 1]
       if high then return least(q, high) end

@@ -1,131 +1,137 @@
 -- Settling: reported use becomes debits. First the room of a begun increment, then what the service
--- held, then the list of payers, then `main` below its floor. `ctx` is one charge in progress.
+-- held, then the list of payers, then `main` below its floor. `ctx` is one charge in progress:
+-- wallet, session, event_ms, answered, now, the overrun so far, the buckets that a hold was placed on.
 
--- Where in `list` the run of money buckets that begins at `i` ends.
-local function pool_end(ctx, list, i)
-  while list[i + 1] and ctx.wallet.by[list[i + 1][1]].money do i = i + 1 end
+-- Where in a list of `size`-tuples the run of money buckets ends that begins at `i`.
+local function pool_end(wallet, list, i, size)
+  while list[i + size] and wallet[bucket_of(wallet, list[i + size]) + B_MONEY] == 1 do
+    i = i + size
+  end
   return i
 end
 
-local function pay_due(svc, due, bucket, most_amount)
-  local x = least(due, most_amount)
-  if x > 0 then
-    debit(bucket, x)
-    svc.charged = svc.charged + x
-  end
-  return most(0, x)
+-- Takes up to `due` from a bucket, at most `limit`; returns what was taken.
+local function pay_due(wallet, svc, due, b, limit)
+  local x = least(due, limit)
+  if x <= 0 then return 0 end
+  debit(wallet, b, x)
+  svc[P_CHARGED] = svc[P_CHARGED] + x
+  return x
 end
 
 -- Takes what is due from held entries i..j.
-local function collect_held(ctx, svc, i, j)
-  local due = cost(svc) - svc.charged
-  for k = i, j do
-    local entry = svc.held[k]
-    local bucket = ctx.wallet.by[entry[1]]
-    if bucket.money and due > 0 then
-      local x = pay_due(svc, due, bucket, entry[2])
-      entry[2], bucket.held, due = entry[2] - x, bucket.held - x, due - x
+local function collect_held(wallet, svc, i, j)
+  local held, due = svc[P_HELD], cost(svc) - svc[P_CHARGED]
+  for k = i, j, HELD do
+    local b = bucket_of(wallet, held[k])
+    if due > 0 and wallet[b + B_MONEY] == 1 then
+      local x = pay_due(wallet, svc, due, b, held[k + 1])
+      held[k + 1], wallet[b + B_HELD], due = held[k + 1] - x, wallet[b + B_HELD] - x, due - x
     end
   end
 end
 
-local function settle_from_holds(ctx, svc, n)
-  local held, i = svc.held, 1
+local function settle_from_holds(wallet, svc, n)
+  local held, i = svc[P_HELD], 1
   while held[i] do
-    local entry = held[i]
-    local bucket = ctx.wallet.by[entry[1]]
-    if bucket.money then
-      local j, budget = pool_end(ctx, held, i), svc.charged
-      for k = i, j do budget = budget + held[k][2] end
+    local b = bucket_of(wallet, held[i])
+    if wallet[b + B_MONEY] == 1 then
+      local j, budget = pool_end(wallet, held, i, HELD), svc[P_CHARGED]
+      for k = i, j, HELD do budget = budget + held[k + 1] end
       if n > 0 then n = n - pay_money(svc, n, budget) end
-      collect_held(ctx, svc, i, j)
+      collect_held(wallet, svc, i, j)
       i = j
     elseif n > 0 then
-      local m, amount = pay_bucket(svc, entry[1], entry[3], entry[4], n, entry[2])
-      debit(bucket, amount)
-      entry[2], bucket.held, n = entry[2] - amount, bucket.held - amount, n - m
+      local m, x = pay_bucket(svc, held[i], held[i + 2], held[i + 3], n, held[i + 1])
+      debit(wallet, b, x)
+      held[i + 1], wallet[b + B_HELD], n = held[i + 1] - x, wallet[b + B_HELD] - x, n - m
     end
-    i = i + 1
+    i = i + HELD
   end
-  collect_held(ctx, svc, 1, #held)
+  -- A grace that ended after its pool had paid leaves something due to the whole of the hold.
+  if held[HELD + 1] then collect_held(wallet, svc, 1, #held) end
   return n
 end
 
-local function give_back(ctx, svc)
-  for _, entry in ipairs(svc.held) do
-    local bucket = ctx.wallet.by[entry[1]]
-    bucket.held = bucket.held - entry[2]
+local function give_back(wallet, svc)
+  local held = svc[P_HELD]
+  for i = 1, #held, HELD do
+    local b = bucket_of(wallet, held[i])
+    wallet[b + B_HELD] = wallet[b + B_HELD] - held[i + 1]
   end
-  svc.held, svc.granted = {}, 0
+  svc[P_HELD], svc[P_GRANTED] = {}, 0
 end
 
 -- When the next unit is used: it decides which bucket is valid.
 local function time_of_use(ctx, svc)
-  if svc.timed == 1 and svc.anchor > 0 then return svc.anchor + svc.elapsed * 1000 end
+  if svc[P_TIMED] == 1 and svc[P_ANCHOR] > 0 then
+    return svc[P_ANCHOR] + svc[P_ELAPSED] * 1000
+  end
   return ctx.event_ms
 end
 
 -- Takes what is due from the money payers i..j that are valid.
-local function collect_list(ctx, svc, payers, i, j, ms)
-  local due = cost(svc) - svc.charged
-  for k = i, j do
-    local bucket = ctx.wallet.by[payers[k][1]]
-    if due > 0 and bucket.money and valid_at(bucket, ms) then
-      due = due - pay_due(svc, due, bucket, available(bucket))
+local function collect_list(wallet, svc, payers, i, j, ms)
+  local due = cost(svc) - svc[P_CHARGED]
+  for k = i, j, PAYER do
+    local b = bucket_of(wallet, payers[k])
+    if due > 0 and wallet[b + B_MONEY] == 1 and valid_at(wallet, b, ms) then
+      due = due - pay_due(wallet, svc, due, b, available(wallet, b))
     end
   end
 end
 
-local function pool_budget(ctx, payers, i, j, ms)
+local function pool_budget(wallet, payers, i, j, ms)
   local budget = 0
-  for k = i, j do
-    local bucket = ctx.wallet.by[payers[k][1]]
-    if valid_at(bucket, ms) then budget = budget + available(bucket) end
+  for k = i, j, PAYER do
+    local b = bucket_of(wallet, payers[k])
+    if valid_at(wallet, b, ms) then budget = budget + available(wallet, b) end
   end
   return budget
 end
 
 local function settle_from_list(ctx, svc, n, payers)
-  local i = 1
+  local wallet, i = ctx.wallet, 1
   while payers[i] and n > 0 do
-    local payer, ms = payers[i], time_of_use(ctx, svc)
-    local bucket = ctx.wallet.by[payer[1]]
-    if bucket.money then
-      local j = pool_end(ctx, payers, i)
-      n = n - pay_money(svc, n, svc.charged + pool_budget(ctx, payers, i, j, ms))
-      collect_list(ctx, svc, payers, i, j, ms)
+    local b, ms = bucket_of(wallet, payers[i]), time_of_use(ctx, svc)
+    if wallet[b + B_MONEY] == 1 then
+      local j = pool_end(wallet, payers, i, PAYER)
+      n = n - pay_money(svc, n, svc[P_CHARGED] + pool_budget(wallet, payers, i, j, ms))
+      collect_list(wallet, svc, payers, i, j, ms)
       i = j
-    elseif valid_at(bucket, ms) then
-      local m, amount = pay_bucket(svc, payer[1], payer[2], payer[3], n, available(bucket))
-      debit(bucket, amount)
+    elseif valid_at(wallet, b, ms) then
+      local free = available(wallet, b)
+      local m, x = pay_bucket(svc, payers[i], payers[i + 1], payers[i + 2], n, free)
+      debit(wallet, b, x)
       n = n - m
     end
-    i = i + 1
+    i = i + PAYER
   end
-  collect_list(ctx, svc, payers, 1, #payers, time_of_use(ctx, svc))
   return n
 end
 
 -- What is left when everything else has paid: priced, and debited from `main` whatever it holds.
 local function overrun(ctx, svc, n)
   if n > 0 then pay_money(svc, n, MAX_AMOUNT) end
-  local due, main = cost(svc) - svc.charged, ctx.wallet.by.main
+  local wallet, due = ctx.wallet, cost(svc) - svc[P_CHARGED]
   if due <= 0 then return end
-  ctx.overrun = ctx.overrun + most(0, due - available(main))
-  pay_due(svc, due, main, due)
+  local main = bucket_of(wallet, 'main')
+  ctx.overrun = ctx.overrun + most(0, due - available(wallet, main))
+  pay_due(wallet, svc, due, main, due)
 end
 
 -- Nothing was used, but the event says that the call was answered: the fee is due, unless a units
 -- bucket would have paid for the first unit.
 local function fee_without_use(ctx, svc, payers)
-  local first = svc.held[1]
-  if first then return ctx.wallet.by[first[1]].money end
-  for _, payer in ipairs(payers) do
-    local bucket = ctx.wallet.by[payer[1]]
-    if valid_at(bucket, ctx.event_ms) then
-      if bucket.money then
-        if available(bucket) > 0 then return true end
-      elseif available(bucket) >= payer[2] * payer[3] then
+  local wallet, held = ctx.wallet, svc[P_HELD]
+  if held[1] then return wallet[bucket_of(wallet, held[1]) + B_MONEY] == 1 end
+  for i = 1, #payers, PAYER do
+    local b = bucket_of(wallet, payers[i])
+    if valid_at(wallet, b, ctx.event_ms) then
+      local free = available(wallet, b)
+      if wallet[b + B_MONEY] == 1 then
+        if free > 0 then return true end
+      elseif free >= payers[i + 1] * payers[i + 2] then
         return false
       end
     end
@@ -133,15 +139,25 @@ local function fee_without_use(ctx, svc, payers)
   return true
 end
 
+-- Settles `used` units; returns the money that was debited.
 local function settle(ctx, svc, used, payers)
-  local before = svc.charged
-  if ctx.answered and used == 0 and svc.elapsed == 0 and fee_without_use(ctx, svc, payers) then
-    svc.fee_due = 1
+  local wallet, charged = ctx.wallet, svc[P_CHARGED]
+  if used == 0 then
+    if ctx.answered and svc[P_ELAPSED] == 0 and fee_without_use(ctx, svc, payers) then
+      svc[P_FEE_DUE] = 1
+    end
+    if svc[P_FEE_DUE] == 0 then
+      give_back(wallet, svc)
+      return 0
+    end
   end
   local n = used - use_room(svc, used)
-  n = settle_from_holds(ctx, svc, n)
-  give_back(ctx, svc)
+  n = settle_from_holds(wallet, svc, n)
+  give_back(wallet, svc)
   n = settle_from_list(ctx, svc, n, payers)
-  overrun(ctx, svc, n)
-  return svc.charged - before
+  if n > 0 or cost(svc) > svc[P_CHARGED] then
+    collect_list(wallet, svc, payers, 1, #payers, time_of_use(ctx, svc))
+    overrun(ctx, svc, n)
+  end
+  return svc[P_CHARGED] - charged
 end

@@ -1,0 +1,355 @@
+"""Prometheus metrics, measured by wrapping the charging use case.
+
+The hot path keeps plain integers: one dictionary look-up by (kind, usage type, outcome, repeat), a
+few additions, a bisection for the histogram. They become Prometheus families when somebody scrapes,
+in a collector. So an event costs a third of what cached client_python children cost, without locks,
+which one event loop does not need.
+
+No label holds an id or a number; every label has a closed set of values. What others count (the
+store's connection, the sweeper, the tariffs) is read from them at the scrape through `Sources`.
+
+`ocs_open_sessions` and `ocs_reserved_amount` are not here: they would need a scan of the store; the
+ledger's own counters will carry them.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Final, Protocol, TypeVar
+
+from msgspec import Struct
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from ocs.adapters.clock import monotonic_s
+from ocs.domain.events import Event, Kind
+from ocs.domain.money import currency
+from ocs.domain.results import ResultCode
+from ocs.usecases.answer import Answer
+
+Charge = Callable[[Event], Awaitable[Answer]]
+
+ROUTE: Final = "/realtime"
+BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LAG_INTERVAL_S: Final = 0.5
+_UNSEEN: Final = ""
+
+_UNITS: Final = {"voice": "seconds", "data": "bytes"}
+_RESULTS: Final = {
+    ResultCode.UNAUTHORIZED: "unauthorized",
+    ResultCode.FORBIDDEN: "unauthorized",
+    ResultCode.TOO_LARGE: "invalid",
+    ResultCode.INVALID_EVENT: "invalid",
+    ResultCode.TOO_BUSY: "shed",
+    ResultCode.OUTCOME_UNKNOWN: "unknown",
+    ResultCode.UNKNOWN_SUBSCRIBER: "denied_subscriber",
+    ResultCode.CONFLICT: "conflict",
+    ResultCode.REPEAT_EXPIRED: "conflict",
+    ResultCode.UNKNOWN_SESSION: "invalid",
+    ResultCode.SESSION_CLOSED: "invalid",
+    ResultCode.RATE_BLOCKED: "denied_rate",
+    ResultCode.NO_RATE: "denied_rate",
+    ResultCode.RATING_FAILED: "error",
+    ResultCode.SUBSCRIBER_BLOCKED: "denied_subscriber",
+    ResultCode.LIMIT_REACHED: "limited",
+    ResultCode.NO_CREDIT: "denied_credit",
+    ResultCode.NOT_CHARGED: "granted",
+    ResultCode.OK: "granted",
+}
+
+
+class StoreCounters(Protocol):
+    """What a store connection counts; entry n of `batch_sizes`: batches of 2^(n-1) to 2^n - 1."""
+
+    commands: int
+    batches: int
+    refused: int
+    timeouts: int
+    reconnects: int
+    unconfirmed: int
+    batch_sizes: list[int]
+
+
+class RatesLoaded(Struct, frozen=True):
+    """The tariff generation in use; `entries` by tariff."""
+
+    generation: str
+    loaded_at_ms: int
+    entries: dict[str, int]
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """Where the collector reads, at each scrape, what it does not count itself."""
+
+    in_flight: Callable[[], int]
+    store: StoreCounters
+    store_waiting: Callable[[], int]
+    rates: Callable[[], RatesLoaded | None]
+
+
+class _Series:
+    """What is counted of one (kind, usage type, code, repeat)."""
+
+    __slots__ = (
+        "events",
+        "granted_units",
+        "late_starts",
+        "overrun",
+        "parked",
+        "partial",
+        "settled",
+    )
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.partial = 0
+        self.granted_units = 0
+        self.late_starts = 0
+        self.parked = 0
+        self.settled: dict[str, int] = {}
+        self.overrun: dict[str, int] = {}
+
+
+class _Durations:
+    """A histogram of one kind of event."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.total_s = 0.0
+
+
+_Key = tuple[str, str, ResultCode, bool]
+_Label = TypeVar("_Label", str, tuple[str, ...])
+_Number = TypeVar("_Number", int, float)
+
+
+class Metrics(Collector):
+    """All metrics of one worker, and the registry that they are rendered from."""
+
+    def __init__(self, *, version: str) -> None:
+        self.sessions_expired = 0
+        self._version = version
+        self._sources: Sources | None = None
+        self._series: dict[_Key, _Series] = {}
+        self._durations = {kind: _Durations() for kind in Kind}
+        self._lag_s = 0.0
+        self.registry = CollectorRegistry(auto_describe=False)
+        for collector in (self, PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+            self.registry.register(collector)
+
+    def read_from(self, sources: Sources) -> None:
+        """Name the sources, once they exist."""
+        self._sources = sources
+
+    def expired(self, sessions: int) -> None:
+        """Count sessions whose holds the sweeper gave back."""
+        self.sessions_expired += sessions
+
+    def refused(self, kind: str, answer: Answer) -> None:
+        """Count an event that was answered without being charged."""
+        self._of((kind, _UNSEEN, answer.code, False)).events += 1
+
+    def charged(self, event: Event, answer: Answer, took_s: float) -> None:
+        """Count an event that was charged, or refused by the charging."""
+        series = self._of((event.kind, event.usage_type, answer.code, answer.hit))
+        series.events += 1
+        durations = self._durations[event.kind]
+        durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
+        durations.total_s += took_s
+        if answer.hit:
+            return  # its money was counted with the first answer
+        partial = False
+        for asked, service in zip(event.services, answer.services, strict=False):
+            granted_units = service.granted_units
+            if granted_units:
+                series.granted_units += granted_units
+                partial |= granted_units < (asked.requested_units or 0)
+            if service.settled_amount:
+                _add(series.settled, answer.currency, service.settled_amount)
+        series.partial += partial
+        if answer.overrun_amount:
+            _add(series.overrun, answer.currency, answer.overrun_amount)
+        series.late_starts += answer.late_start
+        series.parked += not answer.settled
+
+    def render(self) -> tuple[bytes, str]:
+        """Return what a scrape is answered with, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    async def watch_loop(self) -> None:
+        """Measure, for ever, how late the event loop comes back to a task that is due."""
+        while True:
+            began_s = monotonic_s()
+            await asyncio.sleep(LAG_INTERVAL_S)
+            self._lag_s = max(0.0, monotonic_s() - began_s - LAG_INTERVAL_S)
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every family; called by the registry at a scrape."""
+        yield InfoMetricFamily("ocs_build", "What is running.", {"version": self._version})
+        yield from self._events()
+        yield from self._money()
+        yield self._histogram()
+        yield _gauge("ocs_event_loop_lag_seconds", "How late the event loop was.", self._lag_s)
+        yield _counter(
+            "ocs_reservations_expired", "Sessions that ran out.", (), [((), self.sessions_expired)]
+        )
+        if self._sources is not None:
+            yield _gauge("ocs_requests_in_flight", "Events in hand.", self._sources.in_flight())
+            yield from _store(self._sources)
+            yield from _rates(self._sources.rates())
+
+    def _of(self, key: _Key) -> _Series:
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = _Series()
+        return series
+
+    def _events(self) -> Iterator[Metric]:
+        requests: dict[tuple[str, ...], float] = {}
+        hits = 0
+        for (kind, usage_type, code, hit), series in self._series.items():
+            labels = (ROUTE, kind, usage_type)
+            result = "duplicate" if hit else _RESULTS[code]
+            _add(requests, (*labels, result), series.events - series.partial)
+            if series.partial:
+                _add(requests, (*labels, "partial"), series.partial)
+            hits += series.events * hit
+        yield _counter(
+            "ocs_requests",
+            "Events answered.",
+            ("route", "op", "service", "result"),
+            requests.items(),
+        )
+        yield _counter("ocs_idempotency_hits", "Repeats answered again.", (), [((), hits)])
+
+    def _money(self) -> Iterator[Metric]:
+        granted: dict[tuple[str, ...], float] = {}
+        late: dict[tuple[str, ...], float] = {("start",): 0, ("unsettled",): 0}
+        settled: dict[tuple[str, ...], float] = {}
+        overrun: dict[tuple[str, ...], float] = {}
+        for (_, usage_type, _, _), series in self._series.items():
+            if series.granted_units:
+                unit = _UNITS.get(usage_type, "events")
+                _add(granted, (usage_type, unit), series.granted_units)
+            late["start",] += series.late_starts
+            late["unsettled",] += series.parked
+            for totals, amounts in ((settled, series.settled), (overrun, series.overrun)):
+                for code, amount in amounts.items():
+                    _add(totals, (code,), amount / 10 ** currency(code).scale)
+        yield _counter("ocs_granted_units", "Units granted.", ("service", "unit"), granted.items())
+        yield _counter("ocs_settled_amount", "Money debited.", ("currency",), settled.items())
+        yield _counter(
+            "ocs_overshoot_amount", "Use beyond the balance.", ("currency",), overrun.items()
+        )
+        yield _counter(
+            "ocs_late_events",
+            "Updates that opened their session (start), and use left to be rated (unsettled).",
+            ("kind",),
+            late.items(),
+        )
+
+    def _histogram(self) -> Metric:
+        family = HistogramMetricFamily(
+            "ocs_request_duration_seconds",
+            "From a decoded event to its answer.",
+            labels=("route", "op"),
+        )
+        for kind, durations in self._durations.items():
+            family.add_metric(
+                (ROUTE, kind), _cumulated(BUCKETS_S, durations.counts), sum_value=durations.total_s
+            )
+        return family
+
+
+class MeasuredCharger:
+    """Charging that is counted and timed; it has the interface of what it wraps."""
+
+    def __init__(self, charge: Charge, metrics: Metrics) -> None:
+        self._charge = charge
+        self._charged = metrics.charged
+
+    async def charge(self, event: Event) -> Answer:
+        began_s = monotonic_s()
+        answer = await self._charge(event)
+        self._charged(event, answer, monotonic_s() - began_s)
+        return answer
+
+
+def _store(sources: Sources) -> Iterator[Metric]:
+    store = sources.store
+    yield _counter(
+        "ocs_store_commands",
+        "Commands given to the store's connection.",
+        ("outcome",),
+        [(("sent",), store.commands), (("refused",), store.refused)],
+    )
+    yield _gauge("ocs_store_waiting", "Commands without a reply.", sources.store_waiting())
+    yield _counter("ocs_store_reconnects", "Links made anew.", (), [((), store.reconnects)])
+    yield _counter("ocs_store_timeouts", "Links given up as hung.", (), [((), store.timeouts)])
+    yield _counter(
+        "ocs_store_unconfirmed", "Batches short of replicas.", (), [((), store.unconfirmed)]
+    )
+    sizes = store.batch_sizes
+    bounds = [float(2**power - 1) for power in range(len(sizes) - 1)]
+    family = HistogramMetricFamily("ocs_store_batch_size", "Commands of one write.")
+    family.add_metric((), _cumulated(bounds, sizes), sum_value=store.commands)
+    yield family
+
+
+def _rates(loaded: RatesLoaded | None) -> Iterator[Metric]:
+    if loaded is None:
+        return
+    yield InfoMetricFamily("ocs_rates_generation", "Tariffs in use.", {"id": loaded.generation})
+    yield _gauge(
+        "ocs_rates_loaded_timestamp_seconds",
+        "When these tariffs were taken up.",
+        loaded.loaded_at_ms / 1_000,
+    )
+    entries = GaugeMetricFamily("ocs_rates_entries", "Prices by tariff.", labels=("deck",))
+    for tariff, count in loaded.entries.items():
+        entries.add_metric((tariff,), count)
+    yield entries
+
+
+def _add(totals: dict[_Label, _Number], key: _Label, amount: _Number) -> None:
+    totals[key] = totals[key] + amount if key in totals else amount
+
+
+def _cumulated(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    buckets, total = [], 0
+    for bound, count in zip((*bounds, float("inf")), counts, strict=True):
+        total += count
+        buckets.append((_bound_text(bound), float(total)))
+    return buckets
+
+
+@cache
+def _bound_text(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else repr(bound)
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value)
+
+
+def _counter(
+    name: str,
+    documentation: str,
+    labels: Sequence[str],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, value)
+    return family

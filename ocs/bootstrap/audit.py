@@ -1,0 +1,11 @@
+"""The books of the store, for `ocs verify`: read beside a running service, or without one."""
+
+from ocs.adapters.valkey.books import ValkeyBooks
+from ocs.bootstrap.stores import Stores
+from ocs.config.settings import Settings
+from ocs.usecases.verification import Books
+
+
+def books_of(settings: Settings, stores: Stores) -> Books:
+    """Open the books of all partitions."""
+    return ValkeyBooks(stores.connection, settings.ledger.partitions)

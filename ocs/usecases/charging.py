@@ -1,0 +1,307 @@
+"""Charging: one event in, one answer out, one step in the ledger between.
+
+    prepare (preparing.py) ──► ledger.charge ──► finish (this file)
+
+The subscriber comes from a memory of the worker (a directory look-up when it is not there), the
+wallet's definitions from another; when those turn out old, the ledger says so with the new ones and
+moves nothing, and the call is made again.
+
+Reported use is never dropped. What cannot be charged now (no such subscriber, no price, or an event
+so old that its session is forgotten) is parked in a stream, once, to be rated offline, and the
+answer says `settled: false`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from ocs.domain.events import Event, Kind
+from ocs.domain.plan import Generation, Plan
+from ocs.domain.results import ResultCode
+from ocs.domain.wallet import Wallet
+from ocs.usecases.addresses import parse_session_address, session_address
+from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.ports import (
+    LATE,
+    UNRATED,
+    ChargeCall,
+    ChargeLimits,
+    ChargeResult,
+    Ledger,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    RatingInfo,
+    Reply,
+    SessionKey,
+    Subscriber,
+)
+from ocs.usecases.preparing import Payment, Preparer, Priced, info_text, payment_of
+
+_STALE_TRIES: Final = 3
+"""A wallet whose definitions change three times within one request is being edited by a machine."""
+_MOST_WALLETS_KEPT: Final = 100_000
+_NOT_PRICED: Final = frozenset(
+    {ResultCode.NO_RATE, ResultCode.RATE_BLOCKED, ResultCode.RATING_FAILED}
+)
+_REASONS: Final = {
+    ResultCode.UNKNOWN_SUBSCRIBER: "no subscriber has this identity",
+    ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
+    ResultCode.RATE_BLOCKED: "this destination is blocked",
+    ResultCode.RATING_FAILED: "the rate cannot price this use in the account's currency",
+}
+_TOO_OLD: Final = (
+    "the event is older than sessions are remembered, so it may have been charged before; "
+    "it is kept for offline rating (is the sender's clock right?)"
+)
+
+
+class ChargingSettings(Struct, frozen=True, kw_only=True):
+    """`limits` as configured; the validity of a grant comes with the plan."""
+
+    limits: ChargeLimits = ChargeLimits()
+
+
+class SubscriberSource(Protocol):
+    """A directory with a memory."""
+
+    def peek(self, tenant: str, identity: str) -> Subscriber | None:
+        """Give what is remembered, without waiting."""
+        ...
+
+    async def subscriber(self, tenant: str, identity: str) -> Subscriber | None:
+        """Find a subscriber."""
+        ...
+
+
+class Tariffs(Protocol):
+    """The tariffs in force; a reload swaps the one reference."""
+
+    current: Generation
+
+
+class Charger:
+    """Charges events. Faults of the store become answers: TOO_BUSY, OUTCOME_UNKNOWN."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        directory: SubscriberSource,
+        tariffs: Tariffs,
+        plans: Mapping[str, Plan],
+        settings: ChargingSettings,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._tariffs = tariffs
+        self._plans = plans
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._preparer = Preparer(settings.limits, plans)
+        self._wallets: dict[tuple[str, str], Wallet] = {}
+
+    async def charge(self, event: Event) -> Answer:
+        """Charge one event."""
+        try:
+            return await self._charge(event)
+        except LedgerUnavailable as fault:
+            return _answer(event, ResultCode.TOO_BUSY, reason=str(fault))
+        except OutcomeUnknown as fault:
+            return _answer(event, ResultCode.OUTCOME_UNKNOWN, reason=str(fault))
+
+    async def _charge(self, event: Event) -> Answer:
+        payment = await self._find_payer(event)
+        if payment is None:
+            return await self._refuse(event, ResultCode.UNKNOWN_SUBSCRIBER, _stranger(event))
+        if isinstance(payment, Answer):
+            return payment
+        generation = self._tariffs.current
+        priced = self._preparer.price(event, payment, generation)
+        starts = event.kind in (Kind.START, Kind.EVENT)
+        if priced.code is not ResultCode.OK and starts:
+            return await self._refuse(event, priced.code, payment.session)
+        is_old = self._is_old(event)
+        call = self._preparer.call(
+            event, payment, priced, opens=not is_old, generation=generation.id
+        )
+        reply = await self._ask_ledger(event, payment, priced, call)
+        if reply.code is ResultCode.UNKNOWN_SUBSCRIBER:
+            return await self._refuse(event, reply.code, payment.session)
+        if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
+            return await self._unknown_session(event, payment, priced, is_old=is_old)
+        return await self._finish(event, payment, reply)
+
+    async def _ask_ledger(
+        self, event: Event, payment: Payment, priced: Priced, call: ChargeCall
+    ) -> Reply:
+        for _ in range(_STALE_TRIES):
+            reply = await self._ledger.charge(call)
+            if reply.stale is None:
+                return reply
+            wallet = Wallet(reply.stale.version, reply.stale.buckets)
+            self._remember(payment.session, wallet)
+            payment = msgspec.structs.replace(payment, wallet=wallet)
+            call = self._preparer.call(
+                event,
+                payment,
+                priced,
+                opens=not self._is_old(event),
+                generation=self._tariffs.current.id,
+            )
+        raise LedgerUnavailable("the wallet's definitions keep changing")
+
+    # --- Who pays --------------------------------------------------------------------------------
+
+    async def _find_payer(self, event: Event) -> Payment | Answer | None:
+        tenant, identity = event.tenant, event.subscriber
+        subscriber = None
+        if identity:
+            subscriber = self._directory.peek(tenant, identity)
+            if subscriber is None:
+                subscriber = await self._directory.subscriber(tenant, identity)
+        if event.session_ref:
+            return self._payer_of_session(event, subscriber)
+        if subscriber is None:
+            return None
+        plan = self._plans.get(subscriber.plan)
+        if plan is None:
+            reason = f"subscriber has the plan {subscriber.plan!r}, which is not configured"
+            return _answer(event, ResultCode.RATING_FAILED, reason=reason, settled=False)
+        wallet = self._wallets.get((tenant, subscriber.wallet_group))
+        return payment_of(event, subscriber, plan, wallet)
+
+    def _payer_of_session(self, event: Event, subscriber: Subscriber | None) -> Payment | Answer:
+        """The account is fixed at the start: the reference names it, whoever the event names."""
+        try:
+            session = parse_session_address(event.session_ref)
+        except ValueError as error:
+            return _invalid(event, str(error))
+        if session.tenant != event.tenant:
+            return _invalid(event, "the session belongs to somebody else")
+        if session.session_id != event.session_id:
+            return _invalid(event, "the reference is of another session than session_id")
+        plan = self._plans.get(subscriber.plan) if subscriber is not None else None
+        if subscriber is not None and subscriber.account != session.account:
+            plan = None
+        wallet = self._wallets.get((session.tenant, session.wallet_group))
+        currency = subscriber.currency if subscriber is not None else ""
+        return Payment(session, plan, currency, wallet)
+
+    def _remember(self, session: SessionKey, wallet: Wallet) -> None:
+        if len(self._wallets) >= _MOST_WALLETS_KEPT:
+            self._wallets.clear()
+        self._wallets[session.tenant, session.wallet_group] = wallet
+
+    # --- What cannot be charged ------------------------------------------------------------------
+
+    def _is_old(self, event: Event) -> bool:
+        limits = self._settings.limits
+        keep_s = limits.event_keep_s if event.kind is Kind.EVENT else limits.closed_keep_s
+        return self._clock_ms() - event.reported_ms > keep_s * 1000
+
+    async def _unknown_session(
+        self, event: Event, payment: Payment, priced: Priced, *, is_old: bool
+    ) -> Answer:
+        session = payment.session
+        if is_old:
+            await self._park(LATE, event, session)
+            return _answer(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD, settled=False)
+        code = ResultCode.UNKNOWN_SESSION
+        if payment.plan is not None and priced.code is not ResultCode.OK:
+            code = priced.code
+        return await self._refuse(event, code, session)
+
+    async def _refuse(self, event: Event, code: ResultCode, session: SessionKey) -> Answer:
+        """Refuse before the ledger; reported use is parked."""
+        reason = _REASONS.get(code, "")
+        if event.used_units == 0 or event.dry_run:
+            return _answer(event, code, reason=reason)
+        await self._park(UNRATED, event, session)
+        return _answer(event, code, reason=reason, settled=False)
+
+    async def _park(self, stream: str, event: Event, session: SessionKey) -> None:
+        if event.dry_run:
+            return
+        about = info_text(event, "", self._tariffs.current.id)
+        entry = msgspec.json.encode((event, msgspec.Raw(about.encode())))
+        request = event.request_key or str(event.request_number)
+        await self._ledger.park(stream, session, request, entry)
+
+    # --- What is answered ------------------------------------------------------------------------
+
+    async def _finish(self, event: Event, payment: Payment, reply: Reply) -> Answer:
+        result = reply.result
+        if result is None:
+            return _answer(event, reply.code)
+        settled = True
+        if any(s.code in _NOT_PRICED for s in result.services) and event.used_units > 0:
+            await self._park(UNRATED, event, payment.session)
+            settled = False
+        return Answer(
+            code=reply.code,
+            session_id=event.session_id,
+            request_number=event.request_number,
+            transaction_id=result.transaction_id,
+            session_ref=session_address(payment.session),
+            services=_services(result, reply.ratings),
+            currency=payment.currency,
+            available_amount=result.available_amount,
+            held_amount=result.held_amount,
+            overrun_amount=result.overrun_amount,
+            settled=settled,
+            hit=reply.hit,
+            late_start=result.late_start,
+        )
+
+
+def _services(result: ChargeResult, ratings: tuple[str, ...]) -> tuple[ServiceAnswer, ...]:
+    return tuple(
+        ServiceAnswer(
+            rating_group=service.rating_group,
+            code=service.code,
+            granted_units=service.granted_units,
+            validity_s=service.validity_s,
+            quota_threshold_units=0,
+            final_unit=service.final_unit,
+            settled_units=service.settled_units,
+            settled_amount=service.settled_amount,
+            total_amount=service.total_amount,
+            rating=_rating(rating) if rating else None,
+        )
+        for service, rating in zip(result.services, ratings, strict=True)
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _rating(text: str) -> RatingInfo:
+    return msgspec.json.decode(text, type=RatingInfo)
+
+
+def _stranger(event: Event) -> SessionKey:
+    """Where use is parked that no account owns."""
+    who = event.subscriber or "-"
+    return SessionKey(event.tenant, who, who, event.session_id)
+
+
+def _answer(event: Event, code: ResultCode, *, reason: str = "", settled: bool = True) -> Answer:
+    return Answer(
+        code=code,
+        session_id=event.session_id,
+        request_number=event.request_number,
+        reason=reason,
+        settled=settled,
+    )
+
+
+def _invalid(event: Event, reason: str) -> Answer:
+    return Answer(
+        code=ResultCode.INVALID_EVENT,
+        session_id=event.session_id,
+        request_number=event.request_number,
+        field="session_ref",
+        reason=reason,
+    )

@@ -1,0 +1,112 @@
+"""What the ledger machine draws from: awkward prices, mixed wallets, calls that make trouble.
+
+Numbers are small on purpose: with prices, balances and increments of the same order, edges, empty
+buckets and rounding ties come up all the time, where realistic amounts would never meet.
+"""
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from ocs.domain.ladder import Ladder, Row, packed
+from ocs.domain.money import Rounding
+from ocs.domain.wallet import FOREVER_MS, MAIN, Bucket, BucketKind
+from ocs.usecases.ports import ChargeLimits, Segment, WalletDefinition
+
+BASE_MS = 4_102_444_800_000
+"""1 January 2100: what the store lets fade by its own clock never fades during a test."""
+DENOMINATORS = (1, 1, 2, 3, 7, 60, 3**10, 2**20, 2**26)
+"""With pairs that have no common multiple up to 2^26."""
+USAGE = "voice"
+
+
+@st.composite
+def ladders(draw: st.DrawFn) -> Ladder:
+    den = draw(st.sampled_from(DENOMINATORS))
+    starts = sorted(draw(st.sets(st.integers(1, 60), max_size=2)))
+    prices = st.one_of(
+        st.just(0), st.integers(0, 8 * den), st.integers(1, 40).map(lambda n: n * den)
+    )
+    rows = [
+        Row(start, draw(st.sampled_from([1, 1, 6, 7, 30, 60])), draw(prices))
+        for start in [0, *starts]
+    ]
+    return Ladder(
+        den=den,
+        fee=draw(st.one_of(st.just(0), st.integers(0, 20 * den))),
+        rows=tuple(rows),
+        grace=draw(st.sampled_from([0, 0, 0, 5, 40])),
+        minimum=draw(st.sampled_from([0, 0, 0, 15])),
+        maximum=draw(st.sampled_from([-1, -1, -1, 60])),
+        rounding=draw(st.sampled_from(Rounding)),
+    )
+
+
+def segment(from_ms: int, ladder: Ladder, rating: str) -> Segment:
+    return Segment(from_ms, msgspec.Raw(msgspec.msgpack.encode(packed(ladder))), rating)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> tuple[Segment, ...]:
+    """The ladder in force, and up to two switches within some minutes."""
+    switches = sorted(draw(st.sets(st.integers(-100, 400), max_size=2)))
+    starts = [0, *(BASE_MS + 1000 * second for second in switches)]
+    return tuple(segment(start, draw(ladders()), f"rating {i}") for i, start in enumerate(starts))
+
+
+@st.composite
+def buckets(draw: st.DrawFn, name: str) -> Bucket:
+    if name == MAIN:
+        return Bucket(bucket=MAIN)
+    units = name.startswith("units")
+    moments = st.one_of(st.none(), st.integers(-100, 400).map(lambda s: BASE_MS + 1000 * s))
+    start, end = draw(moments), draw(moments)
+    return Bucket(
+        bucket=name,
+        kind=BucketKind.UNITS if units else BucketKind.MONEY,
+        priority=draw(st.integers(-1, 1)),
+        valid_from_ms=start or 0,
+        valid_until_ms=end or FOREVER_MS,
+        usage_types=(USAGE,) if units else (),
+        increment_units=draw(st.sampled_from([1, 6, 10])) if units else 1,
+        factor=draw(st.sampled_from([1, 1, 2])) if units else 1,
+    )
+
+
+@st.composite
+def definitions(draw: st.DrawFn, version: int) -> WalletDefinition:
+    names = draw(st.sets(st.sampled_from(["bonus", "credit", "units_a", "units_b"]), max_size=3))
+    return WalletDefinition(
+        version=version,
+        currency="EUR",
+        active=draw(st.sampled_from([True, True, True, True, False])),
+        floor_amount=draw(st.sampled_from([0, 0, 0, -40])),
+        buckets=tuple(draw(buckets(name)) for name in [*sorted(names), MAIN]),
+    )
+
+
+def limits() -> st.SearchStrategy[ChargeLimits]:
+    return st.builds(
+        ChargeLimits,
+        validity_s=st.sampled_from([20, 300]),
+        max_ring_s=st.sampled_from([0, 180]),
+        life_units=st.sampled_from([86_400, 100]),
+        max_sessions=st.sampled_from([1_000, 2]),
+    )
+
+
+def uses(groups: dict[str, list[str]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """What is reported and asked for; `groups` names the subjects of each rating group."""
+    one = st.sampled_from(sorted(groups)).flatmap(
+        lambda group: st.fixed_dictionaries(
+            {
+                "group": st.just(group),
+                "subject": st.sampled_from([groups[group][0], *groups[group]]),
+                "used": st.one_of(st.just(0), st.integers(0, 130)),
+                "ask": st.one_of(st.just(0), st.integers(1, 130), st.just(60)),
+                "cap": st.sampled_from([130, 130, 50]),
+            }
+        )
+    )
+    return st.lists(one, min_size=1, max_size=2, unique_by=lambda use: use["group"])

@@ -1,0 +1,331 @@
+"""Two ledgers, one life: whatever happens to the real one happens to the reference, and they agree.
+
+Each step is done to both. Then the replies must be equal, and the wallet, and all sessions with
+their counters, holds and deadlines. Transaction ids differ, but must correspond one to one: a
+repeat that got a new transaction would be a second charge.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ocs.adapters.valkey.connection import Connection
+from ocs.adapters.valkey.embedded import EmbeddedStore
+from ocs.domain.events import Kind
+from ocs.domain.ladder import FREE
+from ocs.domain.wallet import Wallet
+from ocs.usecases.ports import (
+    ChargeCall,
+    ChargeLimits,
+    ChargeResult,
+    CreditCall,
+    Reply,
+    Segment,
+    ServiceCall,
+    SessionKey,
+    SessionView,
+    WalletDefinition,
+    WalletKey,
+)
+from tests.adapters import ledger_strategies as draw
+from tests.adapters.ledger_strategies import BASE_MS, USAGE
+from tests.adapters.ledgers import RealBench, bench_library
+from tests.adapters.reference_ledger import ReferenceLedger
+from tests.adapters.store import READY_TIMEOUT_S
+
+WALLET = WalletKey("demo", "family")
+SESSIONS = [
+    SessionKey("demo", "family", account, name)
+    for account, name in (("ann", "s1"), ("ann", "s2"), ("bob", "s3"))
+]
+GROUPS = {"0": ["t0", "t1", "t2"], "1": ["u0", "u1", "free"]}
+KINDS = [Kind.START, Kind.UPDATE, Kind.UPDATE, Kind.UPDATE, Kind.RELEASE, Kind.EVENT]
+T = TypeVar("T")
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self, server: EmbeddedStore, *, restarts: bool) -> None:
+        super().__init__()
+        self.server, self.restarts = server, restarts
+        self.runner = asyncio.Runner()
+        library = bench_library()
+        self.connection = Connection(server.url, library=library)
+        self.reference = ReferenceLedger(forgets=False)
+        self.real = RealBench(self.connection, library)
+        self.calls: list[ChargeCall] = []
+        self.transactions: dict[str, str] = {}
+        self.numbers = dict.fromkeys(SESSIONS, 0)
+        self.now_ms = BASE_MS
+
+    def teardown(self) -> None:
+        self.run(self.connection.close())
+        self.runner.close()
+
+    def run(self, step: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(step)
+
+    # The world ----------------------------------------------------------------------------------
+
+    @initialize(
+        data=st.data(),
+        limits=draw.limits(),
+        minimum=st.sampled_from([1, 1, 20]),
+    )
+    def begin(self, data: st.DataObject, limits: ChargeLimits, minimum: int) -> None:
+        self.limits, self.minimum = limits, minimum
+        self.segments: dict[str, tuple[Segment, ...]] = {
+            name: data.draw(draw.schedules(), name) for group in GROUPS.values() for name in group
+        }
+        self.segments["free"] = (draw.segment(0, FREE, "free"),)
+        self.run(self._begin())
+        self._define(data.draw(draw.definitions(1)))
+        for bucket in self.definition.buckets:
+            self._credit(bucket.bucket, data.draw(st.integers(0, 200)), f"first {bucket.bucket}")
+
+    async def _begin(self) -> None:
+        self.connection.start()
+        await self.connection.wait_connected(READY_TIMEOUT_S)
+        await self.connection.execute("FLUSHALL")
+        await self._set_now()
+
+    async def _set_now(self) -> None:
+        self.reference.now_ms = self.now_ms
+        await self.real.set_now(self.now_ms)
+
+    def _define(self, definition: WalletDefinition) -> None:
+        answers = (
+            self.run(self.reference.define(WALLET, definition)),
+            self.run(self.real.ledger.define(WALLET, definition)),
+        )
+        assert answers[0] == answers[1]
+        if answers[0]:
+            self.definition = definition
+
+    def _credit(self, bucket: str, amount: int, reference: str) -> None:
+        call = CreditCall(wallet=WALLET, bucket=bucket, amount=amount, reference=reference)
+        mine = self.run(self.reference.credit(call))
+        real = self.run(self.real.ledger.credit(call))
+        self._same_transaction(mine.transaction_id, real.transaction_id)
+        real = msgspec.structs.replace(real, transaction_id=mine.transaction_id)
+        assert real == mine
+
+    # Charging -----------------------------------------------------------------------------------
+
+    @rule(
+        kind=st.sampled_from(KINDS),
+        session=st.sampled_from(SESSIONS),
+        uses=draw.uses(GROUPS),
+        number=st.sampled_from(["next"] * 5 + ["older", "far", "key"]),
+        lag_s=st.sampled_from([0, 0, 0, 30, 400, -20]),
+        answer_s=st.sampled_from([None, None, None, 0, 5, 60]),
+        answered=st.booleans(),
+        can_open=st.sampled_from([True] * 7 + [False]),
+        dry_run=st.sampled_from([False] * 7 + [True]),
+        version=st.sampled_from(["current"] * 9 + ["old"]),
+    )
+    def charge(
+        self,
+        *,
+        kind: Kind,
+        session: SessionKey,
+        uses: list[dict[str, Any]],
+        number: str,
+        lag_s: int,
+        answer_s: int | None,
+        answered: bool,
+        can_open: bool,
+        dry_run: bool,
+        version: str,
+    ) -> None:
+        event_ms = self.now_ms - lag_s * 1000
+        request = self._request(session, number)
+        call = ChargeCall(
+            session=session,
+            kind=kind,
+            request_number=request if number != "key" else -1,
+            request_key=f"key {request}" if number == "key" else "",
+            fingerprint=f"{kind} {uses}",
+            wallet_version=self.definition.version - (version == "old"),
+            event_ms=event_ms,
+            answer_ms=0 if answer_s is None else event_ms - answer_s * 1000,
+            answered=answered and kind is not Kind.EVENT,
+            dry_run=dry_run,
+            can_open=can_open,
+            limits=self.limits,
+            services=tuple(self._service(kind, use, known=can_open) for use in uses),
+        )
+        self.calls.append(call)
+        self._charge(call)
+
+    def _request(self, session: SessionKey, choice: str) -> int:
+        latest = self.numbers[session]
+        number = {"older": max(0, latest - 3), "far": latest + 61}.get(choice, latest + 1)
+        self.numbers[session] = max(latest, number)
+        return number
+
+    def _service(self, kind: Kind, use: dict[str, Any], *, known: bool) -> ServiceCall:
+        asks = use["ask"]
+        if kind is Kind.RELEASE:
+            asks = -1
+        if kind is Kind.START:
+            use = {**use, "used": 0}
+        wallet = Wallet(self.definition.version, self.definition.buckets)
+        return ServiceCall(
+            rating_group=use["group"],
+            used_units=use["used"],
+            ask_units=asks,
+            cap_units=min(asks, use["cap"]),
+            minimum_units=self.minimum,
+            timed=int(use["group"] == "0" and kind is not Kind.EVENT),
+            free=int(use["subject"] == "free"),
+            subject=use["subject"] if known else "",
+            payers=wallet.payers(USAGE, ""),
+            segments=self.segments[use["subject"]] if known else (),
+        )
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """The same request again, stamped anew; clients do that."""
+        call = data.draw(st.sampled_from(self.calls[-12:]))
+        self._charge(msgspec.structs.replace(call, event_ms=self.now_ms))
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def repeat_with_another_body(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.calls[-12:]))
+        self._charge(msgspec.structs.replace(call, fingerprint=f"{call.fingerprint} edited"))
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data(), other=st.integers(1, 5))
+    def repeat_under_another_number(self, data: st.DataObject, other: int) -> None:
+        """A second start, most interestingly."""
+        call = data.draw(st.sampled_from(self.calls[-12:]))
+        self._charge(
+            msgspec.structs.replace(call, request_number=self.numbers[call.session] + other)
+        )
+        self.numbers[call.session] += other
+
+    def _charge(self, call: ChargeCall) -> None:
+        mine = self.run(self.reference.charge(call))
+        real = self.run(self.real.ledger.charge(call))
+        self._same_transactions(mine.result, real.result)
+        assert bare(real) == bare(mine)
+
+    def _same_transactions(self, mine: ChargeResult | None, real: ChargeResult | None) -> None:
+        if mine and real:
+            self._same_transaction(mine.transaction_id, real.transaction_id)
+
+    def _same_transaction(self, mine: str, real: str) -> None:
+        assert bool(mine) == bool(real)
+        assert self.transactions.setdefault(mine, real) == real
+
+    # Everything else ----------------------------------------------------------------------------
+
+    @rule(data=st.data(), amount=st.integers(-60, 200), old=st.booleans())
+    def credit(self, data: st.DataObject, amount: int, old: bool) -> None:
+        bucket = data.draw(st.sampled_from([*(b.bucket for b in self.definition.buckets), "none"]))
+        number = len(self.transactions)
+        self._credit(bucket, amount, f"credit {max(0, number - 2) if old else number}")
+
+    @rule(seconds=st.sampled_from([1, 20, 119, 121, 700]))
+    def pass_time(self, seconds: int) -> None:
+        self.now_ms += seconds * 1000
+        self.run(self._set_now())
+
+    @rule(session=st.sampled_from(SESSIONS))
+    def expire(self, session: SessionKey) -> None:
+        mine = self.run(self.reference.expire(session))
+        assert self.run(self.real.ledger.expire(session)) == mine
+
+    @rule(data=st.data(), ahead=st.sampled_from([1, 1, 1, 1, 0, 2]))
+    def define(self, data: st.DataObject, ahead: int) -> None:
+        self._define(data.draw(draw.definitions(self.definition.version + ahead)))
+
+    @precondition(lambda self: self.restarts)
+    @rule(really=st.sampled_from([False] * 9 + [True]))
+    def kill_the_store(self, really: bool) -> None:
+        """kill -9, and the next start: with an fsync before each answer nothing is forgotten."""
+        if really:
+            assert self.server.pid
+            os.kill(self.server.pid, signal.SIGKILL)
+            self.server.stop()
+            self.server.start()
+            self.server.wait_ready(READY_TIMEOUT_S)
+            self.run(self.connection.wait_connected(READY_TIMEOUT_S))
+
+    @invariant()
+    def books_agree(self) -> None:
+        if not hasattr(self, "definition"):
+            return
+        mine, real = self.run(self._look(self.reference)), self.run(self._look(self.real.ledger))
+        assert real == mine
+        self.reference.check_invariants()
+
+    @staticmethod
+    async def _look(ledger: Any) -> tuple[Any, ...]:
+        views = [await ledger.session(key) for key in SESSIONS]
+        return (await ledger.balance(WALLET), *(bare_view(view) for view in views))
+
+
+def bare(reply: Reply) -> Reply:
+    """A reply without what the two ledgers need not share."""
+    if reply.stale:
+        return Reply(reply.code, stale=reply.stale)
+    if reply.result is None:
+        return reply
+    result = msgspec.structs.replace(reply.result, transaction_id="")
+    return msgspec.structs.replace(reply, result=result)
+
+
+def bare_view(view: SessionView | None) -> SessionView | None:
+    if view is None or view.last is None:
+        return view
+    last = msgspec.structs.replace(view.last, transaction_id="")
+    return msgspec.structs.replace(view, last=last)
+
+
+def run(server: EmbeddedStore, *, examples: int, steps: int, restarts: bool = False) -> None:
+    class Machine(LedgerMachine):
+        def __init__(self) -> None:
+            super().__init__(server, restarts=restarts)
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            suppress_health_check=list(HealthCheck),
+            # Shrinking tells what matters; explaining takes minutes more.
+            phases=(Phase.generate, Phase.shrink),
+        ),
+    )
+
+
+def test_the_two_ledgers_agree(store_server: EmbeddedStore) -> None:
+    run(store_server, examples=40, steps=25)
+
+
+@pytest.mark.slow
+def test_the_two_ledgers_agree_for_long(store_server: EmbeddedStore) -> None:
+    run(store_server, examples=400, steps=50)
+
+
+@pytest.mark.slow
+def test_the_two_ledgers_agree_over_restarts_of_the_store(own_server: EmbeddedStore) -> None:
+    run(own_server, examples=25, steps=50, restarts=True)

@@ -1,0 +1,241 @@
+"""Metrics under their names, with closed labels, and money counted once."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ocs.adapters import metrics as module
+from ocs.adapters.metrics import MeasuredCharger, Metrics, RatesLoaded, Sources
+from ocs.domain.events import Event, Kind, ServiceUse
+from ocs.domain.results import ResultCode
+from ocs.usecases.answer import Answer, ServiceAnswer
+
+
+def event(kind: Kind = Kind.START, usage_type: str = "voice", asks: int | None = 60) -> Event:
+    return Event(
+        kind=kind,
+        tenant="demo",
+        session_id="s1",
+        request_number=0,
+        request_key="",
+        subscriber="441632960166",
+        usage_type=usage_type,
+        rated_number="260955123456",
+        event_ms=0,
+        reported_ms=0,
+        answer_ms=None,
+        services=(ServiceUse("0", 0, asks),),
+    )
+
+
+def answer(
+    code: ResultCode = ResultCode.OK, granted: int = 60, debited: int = 0, **others: object
+) -> Answer:
+    service = ServiceAnswer(
+        rating_group="0",
+        code=code,
+        granted_units=granted,
+        validity_s=300,
+        quota_threshold_units=0,
+        final_unit=False,
+        settled_units=0,
+        settled_amount=debited,
+        total_amount=debited,
+        rating=None,
+    )
+    fields = {"code": code, "services": (service,), "currency": "EUR"} | others
+    return Answer(**fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Counted:
+    commands: int = 0
+    batches: int = 0
+    refused: int = 0
+    timeouts: int = 0
+    reconnects: int = 0
+    unconfirmed: int = 0
+    batch_sizes: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Each sample of ours as `name{label=value}`."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.render()[0].decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def requests(metrics: Metrics) -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["op"], sample.labels["result"]): sample.value
+        for family in metrics.collect()
+        if family.name == "ocs_requests"
+        for sample in family.samples
+    }
+
+
+async def measured(metrics: Metrics, given: Event, said: Answer) -> None:
+    async def charge(_: Event) -> Answer:
+        return said
+
+    assert await MeasuredCharger(charge, metrics).charge(given) is said
+
+
+async def test_a_granted_start() -> None:
+    metrics = Metrics(version="0.1.0")
+    await measured(metrics, event(), answer())
+
+    found = samples(metrics)
+    assert found["ocs_requests_total{op=start,result=granted,route=/realtime,service=voice}"] == 1
+    assert found["ocs_granted_units_total{service=voice,unit=seconds}"] == 60
+    assert found["ocs_request_duration_seconds_count{op=start,route=/realtime}"] == 1
+    assert found["ocs_request_duration_seconds_bucket{le=+Inf,op=start,route=/realtime}"] == 1
+    assert found["ocs_build_info{version=0.1.0}"] == 1
+
+
+async def test_money_of_a_repeat_is_counted_once() -> None:
+    metrics = Metrics(version="0")
+    await measured(metrics, event(), answer(debited=60_000))
+    await measured(metrics, event(), answer(debited=60_000, hit=True))
+
+    found = samples(metrics)
+    assert found["ocs_settled_amount_total{currency=EUR}"] == 0.06
+    assert found["ocs_granted_units_total{service=voice,unit=seconds}"] == 60
+    assert found["ocs_idempotency_hits_total{}"] == 1
+    assert requests(metrics) == {("start", "granted"): 1, ("start", "duplicate"): 1}
+
+
+@pytest.mark.parametrize(
+    ("asks", "granted", "result"),
+    [(60, 60, "granted"), (60, 59, "partial"), (None, 59, "granted"), (0, 0, "granted")],
+)
+async def test_partial_grants(asks: int | None, granted: int, result: str) -> None:
+    metrics = Metrics(version="0")
+    await measured(metrics, event(asks=asks), answer(granted=granted))
+
+    assert {key: count for key, count in requests(metrics).items() if count} == {
+        ("start", result): 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [
+        (ResultCode.NO_CREDIT, "denied_credit"),
+        (ResultCode.NO_RATE, "denied_rate"),
+        (ResultCode.UNKNOWN_SUBSCRIBER, "denied_subscriber"),
+        (ResultCode.LIMIT_REACHED, "limited"),
+        (ResultCode.CONFLICT, "conflict"),
+        (ResultCode.OUTCOME_UNKNOWN, "unknown"),
+        (ResultCode.TOO_BUSY, "shed"),
+        (ResultCode.RATING_FAILED, "error"),
+    ],
+)
+async def test_refusals_of_charging(code: ResultCode, result: str) -> None:
+    metrics = Metrics(version="0")
+    await measured(metrics, event(Kind.UPDATE), Answer(code=code))
+
+    assert requests(metrics) == {("update", result): 1}
+
+
+@pytest.mark.parametrize("code", list(ResultCode))
+def test_every_outcome_has_a_result(code: ResultCode) -> None:
+    metrics = Metrics(version="0")
+    metrics.refused("", Answer(code=code))
+
+    assert list(requests(metrics).values()) == [1]
+
+
+async def test_late_events_and_overshoot() -> None:
+    metrics = Metrics(version="0")
+    late = answer(late_start=True, settled=False, overrun_amount=10_000, currency="JPY")
+    await measured(metrics, event(Kind.RELEASE, "data"), late)
+
+    found = samples(metrics)
+    assert found["ocs_late_events_total{kind=start}"] == 1
+    assert found["ocs_late_events_total{kind=unsettled}"] == 1
+    assert found["ocs_overshoot_amount_total{currency=JPY}"] == 1
+
+
+def test_durations_fall_into_their_buckets() -> None:
+    metrics = Metrics(version="0")
+    for took_s in (0.0004, 0.0005, 0.0006, 3.0):
+        metrics.charged(event(), answer(), took_s)
+
+    found = samples(metrics)
+    buckets = {
+        bound: found[f"ocs_request_duration_seconds_bucket{{le={bound},op=start,route=/realtime}}"]
+        for bound in ("0.0005", "0.001", "2.5", "+Inf")
+    }
+    assert buckets == {"0.0005": 2, "0.001": 3, "2.5": 3, "+Inf": 4}
+
+
+def test_what_others_count_is_read_at_the_scrape() -> None:
+    metrics = Metrics(version="0")
+    store = Counted(commands=9, batches=4, refused=1, reconnects=2, timeouts=3, unconfirmed=5)
+    store.batch_sizes = [0, 2, 1, 1]
+    loaded = RatesLoaded("abc", 1_795_166_545_000, {"a-z": 4_711})
+    metrics.read_from(
+        Sources(in_flight=lambda: 7, store=store, store_waiting=lambda: 6, rates=lambda: loaded)
+    )
+    metrics.expired(2)
+    metrics.expired(1)
+
+    found = samples(metrics)
+    assert {name: found[name] for name in EXPECTED} == EXPECTED
+
+
+EXPECTED = {
+    "ocs_requests_in_flight{}": 7,
+    "ocs_reservations_expired_total{}": 3,
+    "ocs_store_commands_total{outcome=sent}": 9,
+    "ocs_store_commands_total{outcome=refused}": 1,
+    "ocs_store_waiting{}": 6,
+    "ocs_store_reconnects_total{}": 2,
+    "ocs_store_timeouts_total{}": 3,
+    "ocs_store_unconfirmed_total{}": 5,
+    "ocs_store_batch_size_bucket{le=1.0}": 2,
+    "ocs_store_batch_size_bucket{le=3.0}": 3,
+    "ocs_store_batch_size_bucket{le=+Inf}": 4,
+    "ocs_store_batch_size_sum{}": 9,
+    "ocs_rates_generation_info{id=abc}": 1,
+    "ocs_rates_loaded_timestamp_seconds{}": 1_795_166_545,
+    "ocs_rates_entries{deck=a-z}": 4_711,
+}
+
+
+def test_without_tariffs_there_is_nothing_to_say_of_them() -> None:
+    metrics = Metrics(version="0")
+    metrics.read_from(
+        Sources(in_flight=lambda: 0, store=Counted(), store_waiting=lambda: 0, rates=lambda: None)
+    )
+
+    assert not any("rates" in name for name in samples(metrics))
+
+
+def test_no_label_holds_a_number() -> None:
+    metrics = Metrics(version="0")
+    metrics.charged(event(), answer(), 0.1)
+
+    assert b"441632960166" not in metrics.render()[0]
+    assert b"260955123456" not in metrics.render()[0]
+
+
+async def test_the_lag_of_the_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 0.25, 1.0])
+    monkeypatch.setattr(module, "LAG_INTERVAL_S", 0.0)
+    monkeypatch.setattr(module, "monotonic_s", lambda: next(moments))
+    metrics = Metrics(version="0")
+
+    async def two_rounds() -> None:
+        with pytest.raises(RuntimeError):  # the clock has no more to say
+            await metrics.watch_loop()
+
+    await asyncio.wait_for(two_rounds(), 5)
+
+    assert samples(metrics)["ocs_event_loop_lag_seconds{}"] == 0.25

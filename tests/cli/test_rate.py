@@ -1,0 +1,70 @@
+"""`ocs rate` on the sample tariff: the same words as the service, the same integer."""
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+
+def test_a_price_is_explained_row_by_row() -> None:
+    explained = Terminal().json("rate", "+44-20-7123-4567", "--seconds", "75")
+    assert (explained["prefix"], explained["tariff"], explained["units"]) == ("44", "a-z", 75)
+    rows = [step for step in explained["steps"] if step["what"] == "row"]
+    assert [(row["from_units"], row["to_units"], row["increments"]) for row in rows] == [
+        (0, 30, 1),
+        (30, 75, 8),
+    ]
+    total = sum(float(step["amount"]) for step in explained["steps"])
+    assert total == pytest.approx(float(explained["total"]), abs=1e-12)
+
+
+def test_the_table_ends_with_the_total() -> None:
+    terminal = Terminal()
+    lines = terminal.run("rate", "442071234567", "--seconds", "75", "--plan", "standard")
+    total = terminal.json("rate", "442071234567", "--seconds", "75")["total"]
+    assert lines.splitlines()[-1].split() == ["total", "(rounded", "half_up)", total]
+
+
+@pytest.mark.parametrize("at", ["1893456000", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00"])
+def test_a_time_may_be_written_in_several_ways(at: str) -> None:
+    assert Terminal().json("rate", "442071234567", "-s", "1", "--at", at)["total"]
+
+
+@pytest.mark.parametrize(
+    ("order", "code", "reason"),
+    [
+        (["rate", "000", "-s", "1"], 1, "NO_RATE: no tariff of a-z"),
+        (["rate", "44", "-s", "1", "--plan", "gold"], 2, "there is no plan 'gold'"),
+        (["rate", "44", "-s", "1", "--at", "soon"], 2, "neither RFC 3339 nor epoch"),
+        (["rate", "44", "-s", "1", "--usage-type", "fax"], 2, "'fax' is none of voice"),
+        (["rate", "44", "-s", "1", "--usage-type", "sms"], 1, "NO_RATE"),
+    ],
+)
+def test_what_has_no_price_says_why(order: list[str], code: int, reason: str) -> None:
+    terminal = Terminal()
+    terminal.run(*order, expect=code)
+    assert reason in terminal.stderr
+
+
+def test_bad_tariffs_are_told_with_every_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tariffs")
+    header = "# currency = EUR\nprefix,destination,price_1,price_n,interval_1,interval_n\n"
+    (folder / "bad.csv").write_text(header + "44x,UK,1,1,1,1\n49,DE,free,1,1,1\n")
+    monkeypatch.setenv("OCS_RATING_TARIFFS", str(folder))
+    terminal = Terminal()
+    terminal.run("rate", "44", "-s", "1", expect=1)
+    assert "bad.csv:3: prefix" in terminal.stderr
+    assert "bad.csv:4: price_1" in terminal.stderr
+
+
+def test_a_blocked_destination_is_explained_and_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tariffs")
+    header = "# currency = EUR\nprefix,destination,price_1,price_n,interval_1,interval_n,blocked\n"
+    (folder / "a-z.csv").write_text(header + "44,UK,1,1,1,1,yes\n")
+    monkeypatch.setenv("OCS_RATING_TARIFFS", str(folder))
+    terminal = Terminal()
+    terminal.run("rate", "44", "-s", "1", expect=1)
+    assert "RATE_BLOCKED: UK may not be called" in terminal.stderr
