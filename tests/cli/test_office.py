@@ -4,15 +4,24 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import typer
 
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.keys import PARTITIONS_KEY
 from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.bootstrap import stores
+from ocs.cli.office import Office, Place, at_office
 from ocs.config.settings import Ledger
 from ocs.domain.events import Kind
-from ocs.usecases.ports import ChargeCall, ChargeLimits, SessionKey
+from ocs.usecases.ports import (
+    ChargeCall,
+    ChargeLimits,
+    LedgerUnavailable,
+    OutcomeUnknown,
+    SessionKey,
+)
 from tests.cli.conftest import Execute
 from tests.cli.terminal import Terminal
 
@@ -197,13 +206,37 @@ def test_the_books_are_right_until_somebody_meddles(terminal: Terminal, execute:
     assert "the books are NOT right: 1 findings" in terminal.stderr
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (LedgerUnavailable("hung"), "the store did nothing: hung"),
+        (OutcomeUnknown("lost"), "whether it was done is not known, do the same again: lost"),
+    ],
+)
+def test_a_fault_says_what_to_do(
+    terminal: Terminal,
+    store_server: EmbeddedStore,
+    fault: Exception,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def work(_: Office) -> None:
+        raise fault
+
+    terminal.run("account", "list")
+    with pytest.raises(typer.Exit):
+        at_office(Place(store=store_server.url), work)
+    assert capsys.readouterr().err.strip() == told
+
+
 def _keys(execute: Execute) -> list[bytes]:
     keys = execute("KEYS", "*")
     assert isinstance(keys, list)
     return keys
 
 
-def test_no_store_is_told_in_one_line(tmp_path: Path) -> None:
+def test_no_store_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "START_PATIENCE_S", 0.05)
     terminal = Terminal()
     terminal.run("account", "list", "--store", f"unix://{tmp_path}/none.sock", expect=1)
     [line] = terminal.stderr.splitlines()

@@ -1,15 +1,18 @@
 """`ocs replay` and `ocs demo`: the options, the report, the exit codes."""
 
+import asyncio
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from ocs.cli import replay as replay_command
 from ocs.cli.replay import show_report
 from ocs.usecases.replay_tally import Exchange, Tally
 from tests.cli.terminal import Terminal
@@ -88,6 +91,41 @@ def test_what_was_not_answered_is_an_error(tmp_path: Path) -> None:
     # Nobody listens there any more.
     report = Terminal().json("replay", str(file), "--url", url, "--no-retry", expect=1)
     assert (report["answered"], report["unanswered"]) == (0, 9)
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_progress_is_a_bar_on_a_terminal_and_a_line_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_a_terminal: bool
+) -> None:
+    shown = asyncio.Event()
+
+    def done() -> int:
+        shown.set()
+        return 3
+
+    async def watch() -> None:
+        watching = asyncio.create_task(replay_command._show_progress(done, 7))
+        await shown.wait()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+    monkeypatch.setattr(replay_command, "LINE_REFRESH_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_a_terminal)
+    asyncio.run(watch())
+    assert ("3/7" if on_a_terminal else "3 of 7 events") in capsys.readouterr().err
+
+
+def test_ctrl_c_shows_what_came_of_it_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    file = tmp_path / "recording"
+    file.write_bytes(LINES)
+    monkeypatch.setattr(replay_command, "_send", interrupted)
+    assert "0 of 0 answered" in Terminal().run("replay", str(file), expect=130)
 
 
 def test_copies_that_differ_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,7 @@ class ValkeyBooks:
             for address, wallet, definitions in zip(
                 at_wallets, values[:half], values[half : 2 * half], strict=True
             )
+            if wallet is not None and definitions is not None
         ]
         # A closed session may have faded since the scan.
         sessions = {

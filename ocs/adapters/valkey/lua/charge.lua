@@ -80,6 +80,7 @@ local function settle_all(ctx, call)
   for u = C_SERVICES, #call do
     local use, i = call[u], u - C_SERVICES + 1
     local svc = service_for(session, kind, use)
+    if use[U_FREE] == 1 then use[U_PAYERS] = { 'main', 0, 1 } end -- no units bucket for what is free
     services[i], amounts[i] = svc, 0
     svc[P_ANCHOR] = session[S_ANSWER_MS]
     if svc[P_TIMED] == 0 then switch_subject(svc, use) end

@@ -21,7 +21,9 @@ end
 local function try_hold(ctx, svc, cap, payers, anchor)
   local wallet, ms, pos, entries = ctx.wallet, ctx.event_ms, try_from(svc, anchor), {}
   local covered, money, i = svc[P_CHARGED], 0, 1
-  local n = cap - use_room(pos, cap)
+  local n = cap
+  -- Within the grace nobody has paid yet for what was begun: it has to be covered like the rest.
+  if pos[P_GRACE] <= 0 or cost_at(pos, pos[P_PRICED]) <= covered then n = cap - use_room(pos, cap) end
   while payers[i] and n > 0 do
     local b = bucket_of(wallet, payers[i])
     if wallet[b + B_MONEY] == 1 then

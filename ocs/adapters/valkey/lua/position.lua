@@ -162,7 +162,6 @@ end
 -- A copy on which a hold may be tried; it is answered at `anchor`.
 local function try_from(svc, anchor)
   local pos = { unpack(svc, 1, P_ANCHOR) }
-  if svc[P_TAKEN][1] then pos[P_TAKEN] = { unpack(svc[P_TAKEN]) } end
-  pos[P_ANCHOR] = anchor
+  pos[P_TAKEN], pos[P_ANCHOR] = { unpack(svc[P_TAKEN]) }, anchor
   return pos
 end

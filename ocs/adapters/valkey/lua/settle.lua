@@ -90,22 +90,51 @@ local function pool_budget(wallet, payers, i, j, ms)
   return budget
 end
 
+-- Units from here until one of payers i..j begins or ends to be valid; nil when none does.
+local function until_change(ctx, svc, payers, i, j)
+  if svc[P_TIMED] == 0 or svc[P_ANCHOR] == 0 then return nil end
+  local wallet, at, next_ms = ctx.wallet, time_of_use(ctx, svc), MAX_AMOUNT
+  for k = i, j, PAYER do
+    local b = bucket_of(wallet, payers[k])
+    local from_ms, until_ms = wallet[b + B_FROM_MS], wallet[b + B_UNTIL_MS]
+    if from_ms > at then next_ms = least(next_ms, from_ms) end
+    if until_ms > at then next_ms = least(next_ms, until_ms) end
+  end
+  if next_ms == MAX_AMOUNT then return nil end
+  return ceil_div(next_ms - svc[P_ANCHOR], 1000) - svc[P_ELAPSED]
+end
+
+-- Lets payers i..j (a pool of money, or one units bucket) pay for up to `n` units, as far as they
+-- are valid now; returns how many.
+local function pay_from(ctx, svc, n, payers, i, j)
+  local wallet, ms, m = ctx.wallet, time_of_use(ctx, svc), 0
+  local b = bucket_of(wallet, payers[i])
+  if wallet[b + B_MONEY] == 1 then
+    m = pay_money(svc, n, svc[P_CHARGED] + pool_budget(wallet, payers, i, j, ms))
+    collect_list(wallet, svc, payers, i, j, ms)
+  elseif valid_at(wallet, b, ms) then
+    local x
+    m, x = pay_bucket(svc, payers[i], payers[i + 1], payers[i + 2], n, available(wallet, b))
+    debit(wallet, b, x)
+  end
+  return m
+end
+
+-- Asks the payers one after the other; each pays as far as it can, from one change of its validity
+-- to the next. Returns the units that nobody paid for.
 local function settle_from_list(ctx, svc, n, payers)
   local wallet, i = ctx.wallet, 1
   while payers[i] and n > 0 do
-    local b, ms = bucket_of(wallet, payers[i]), time_of_use(ctx, svc)
-    if wallet[b + B_MONEY] == 1 then
-      local j = pool_end(wallet, payers, i, PAYER)
-      n = n - pay_money(svc, n, svc[P_CHARGED] + pool_budget(wallet, payers, i, j, ms))
-      collect_list(wallet, svc, payers, i, j, ms)
-      i = j
-    elseif valid_at(wallet, b, ms) then
-      local free = available(wallet, b)
-      local m, x = pay_bucket(svc, payers[i], payers[i + 1], payers[i + 2], n, free)
-      debit(wallet, b, x)
-      n = n - m
+    local j, m = i, 0
+    if wallet[bucket_of(wallet, payers[i]) + B_MONEY] == 1 then
+      j = pool_end(wallet, payers, i, PAYER)
     end
-    i = i + PAYER
+    repeat
+      m = pay_from(ctx, svc, least(n, until_change(ctx, svc, payers, i, j) or n), payers, i, j)
+      n = n - m
+      if m > 0 and n > 0 then n = n - use_room(svc, n) end
+    until m == 0 or n == 0
+    i = j + PAYER
   end
   return n
 end
