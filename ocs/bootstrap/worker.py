@@ -32,7 +32,7 @@ from ocs.entrypoints.http.app import ConnectionLimits, HttpServer, operations_ro
 from ocs.entrypoints.http.auth import Authenticator, Credential, Role
 from ocs.entrypoints.http.operations import Check, Operations, Readiness
 from ocs.entrypoints.http.realtime import Realtime, RealtimeLimits
-from ocs.entrypoints.logs import EventLog, LoggedCharger, Pseudonyms, configure_logs
+from ocs.entrypoints.logs import EventLog, Pseudonyms, configure_logs
 from ocs.entrypoints.return_codes import load_return_codes
 from ocs.entrypoints.sweeper import Sweeper, SweepRhythm
 from ocs.entrypoints.worker import WorkerParts, receive_specification, work
@@ -130,14 +130,12 @@ def _realtime(
 ) -> Realtime:
     metrics, authenticator = shared
     charger = _charger(settings, connection, ledger, tariffs)
-    log = EventLog(Pseudonyms(settings.logs.pseudonym_key), clock.monotonic_s)
-    measured = MeasuredCharger(charger.charge, metrics)
-    logged = LoggedCharger(
-        measured.charge,
-        log,
+    log = EventLog(
+        Pseudonyms(settings.logs.pseudonym_key),
+        clock.monotonic_s,
         slow_s=settings.logs.slow_ms / 1000,
-        monotonic_s=clock.monotonic_s,
     )
+    measured = MeasuredCharger(charger.charge, metrics.charged, log.charged)
     server = settings.server
     decoder = CanonicalDecoder(
         DecoderSettings(
@@ -147,7 +145,7 @@ def _realtime(
         )
     )
     return Realtime(
-        charge=logged.charge,
+        charge=measured.charge,
         decoder=decoder,
         writer=AnswerWriter(load_return_codes(return_codes_file(settings))),
         authenticator=authenticator,

@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, TextIO
@@ -27,8 +27,6 @@ import msgspec
 from ocs.domain.events import Event
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
-
-Charge = Callable[[Event], Awaitable[Answer]]
 
 LINES_PER_SECOND: Final = 20
 """Event lines of one worker. An attack or a wrong tariff refuses thousands a second; twenty of them
@@ -90,14 +88,20 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
 
 
 class EventLog:
-    """Writes the lines about events; `monotonic_s` is the clock for their rate."""
+    """Writes the lines about events; `monotonic_s` is the clock for their rate.
+
+    An event that takes more than `slow_s` is noted, whatever became of it.
+    """
 
     def __init__(
         self,
         pseudonyms: Pseudonyms,
         monotonic_s: Callable[[], float],
+        *,
+        slow_s: float,
         lines_per_second: int = LINES_PER_SECOND,
     ) -> None:
+        self._slow_s = slow_s
         self._pseudonyms = pseudonyms
         self._monotonic_s = monotonic_s
         self._lines_per_second = lines_per_second
@@ -110,16 +114,16 @@ class EventLog:
         if self._may_write():
             self._write("refused", self._fields(kind, answer))
 
-    def charged(self, event: Event, answer: Answer) -> None:
-        """Note an event that charging refused, or whose outcome is not known."""
-        if self._may_write():
-            self._write("refused", self._fields(event.kind, answer) | self._of(event))
-
-    def slow(self, event: Event, answer: Answer, took_s: float) -> None:
-        """Note an event that took longer than it should, whatever became of it."""
-        if self._may_write():
-            took = {"took_ms": round(took_s * 1_000)}
-            self._write("slow", self._fields(event.kind, answer) | self._of(event) | took)
+    def charged(self, event: Event, answer: Answer, took_s: float) -> None:
+        """Note an event that charging refused, whose outcome is not known, or that was slow."""
+        is_slow = took_s > self._slow_s
+        if (answer.code in _QUIET and not is_slow) or not self._may_write():
+            return
+        fields = self._fields(event.kind, answer) | self._of(event)
+        if is_slow:
+            self._write("slow", fields | {"took_ms": round(took_s * 1_000)})
+        else:
+            self._write("refused", fields)
 
     def _fields(self, kind: str, answer: Answer) -> dict[str, object]:
         fields = {
@@ -154,28 +158,6 @@ class EventLog:
         if self._suppressed:
             fields["suppressed"], self._suppressed = self._suppressed, 0
         _events.info(message, extra={"fields": fields})
-
-
-class LoggedCharger:
-    """Charging whose refusals and slow events are logged; same interface as what it wraps."""
-
-    def __init__(
-        self, charge: Charge, log: EventLog, *, slow_s: float, monotonic_s: Callable[[], float]
-    ) -> None:
-        self._charge = charge
-        self._log = log
-        self._slow_s = slow_s
-        self._monotonic_s = monotonic_s
-
-    async def charge(self, event: Event) -> Answer:
-        began_s = self._monotonic_s()
-        answer = await self._charge(event)
-        took_s = self._monotonic_s() - began_s
-        if took_s > self._slow_s:
-            self._log.slow(event, answer, took_s)
-        elif answer.code not in _QUIET:
-            self._log.charged(event, answer)
-        return answer
 
 
 def _iso(created_s: float) -> str:

@@ -43,16 +43,19 @@ def ladders(draw: st.DrawFn) -> Ladder:
     )
 
 
-def segment(from_ms: int, ladder: Ladder, rating: str) -> Segment:
-    return Segment(from_ms, msgspec.Raw(msgspec.msgpack.encode(packed(ladder))), rating)
-
-
 @st.composite
-def schedules(draw: st.DrawFn) -> tuple[Segment, ...]:
+def schedules(draw: st.DrawFn) -> list[tuple[int, Ladder]]:
     """The ladder in force, and up to two switches within some minutes."""
     switches = sorted(draw(st.sets(st.integers(-100, 400), max_size=2)))
     starts = [0, *(BASE_MS + 1000 * second for second in switches)]
-    return tuple(segment(start, draw(ladders()), f"rating {i}") for i, start in enumerate(starts))
+    return [(start, draw(ladders())) for start in starts]
+
+
+def segments(schedule: list[tuple[int, Ladder]]) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(from_ms, msgspec.Raw(msgspec.msgpack.encode(packed(ladder))), f"rating {i}")
+        for i, (from_ms, ladder) in enumerate(schedule)
+    )
 
 
 @st.composite

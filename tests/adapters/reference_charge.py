@@ -16,7 +16,7 @@ from math import inf
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State
-from ocs.domain.wallet import MAIN
+from ocs.domain.wallet import MAIN, MAIN_ONLY
 from ocs.usecases.ports import ChargeCall, ServiceCall, ServiceResult
 from tests.adapters.reference_price import SECOND_MS, Meter, Payment, Purse, Timeline, Walk, merged
 from tests.adapters.reference_records import Service, Session, Wallet
@@ -103,7 +103,7 @@ class Charge:
             return known
         if not named.segments:
             return None
-        meter = Meter(bool(named.timed), bool(named.free), named.subject, named.segments)
+        meter = Meter(bool(named.timed), named.subject, named.segments)
         service = Service(meter)
         if self.call.kind is not Kind.EVENT:
             self.session.services[named.rating_group] = service
@@ -122,7 +122,6 @@ class Charge:
     @staticmethod
     def _change_subject(meter: Meter, named: ServiceCall) -> None:
         meter.change_subject(named.subject, named.segments)
-        meter.free = bool(named.free)
 
     def _settle(self, service: Service, named: ServiceCall, used: int) -> None:
         meter = service.meter
@@ -134,7 +133,7 @@ class Charge:
         self._debit(from_holds.payments)
         give_back(self.wallet, service)
         from_list = Walk(meter, timeline)
-        rest -= from_list.use(rest, [] if meter.free else self._list(named))
+        rest -= from_list.use(rest, self._list(named))
         self._debit(from_list.payments)
         over = Walk(meter, timeline)
         over.use(rest, [Purse(MAIN, BOTTOMLESS, 0, 1)])
@@ -164,7 +163,8 @@ class Charge:
     def _list(self, named: ServiceCall, *, elsewhere: bool = False) -> list[Purse]:
         """The payers of the call, with what nobody holds (or what only other sessions hold)."""
         purses = []
-        for payer in named.payers:
+        # What is free of charge touches no units bucket.
+        for payer in MAIN_ONLY if named.free else named.payers:
             bucket = self.wallet.bucket(payer.bucket)
             if bucket is None:
                 continue
@@ -224,7 +224,7 @@ class Charge:
             return ResultCode.OK, 0, limits.validity_s, False
         if cap <= 0:
             return ResultCode.LIMIT_REACHED, 0, 0, False
-        if meter.free:
+        if named.free:
             service.granted = cap
             return ResultCode.NOT_CHARGED, cap, limits.validity_s, False
         return self._grant(service, named, cap)
@@ -260,11 +260,10 @@ class Charge:
 
     def _deliver(self, service: Service, named: ServiceCall) -> tuple[ResultCode, int, int, bool]:
         """One-shot: the units asked for are debited at once, all or nothing."""
-        free = service.meter.free
-        if not free and self._reserve(service.meter, named, named.ask_units)[0] < named.ask_units:
+        if self._reserve(service.meter, named, named.ask_units)[0] < named.ask_units:
             return ResultCode.NO_CREDIT, 0, 0, False
         self._settle(service, named, named.ask_units)
-        code = ResultCode.NOT_CHARGED if free else ResultCode.OK
+        code = ResultCode.NOT_CHARGED if named.free else ResultCode.OK
         return code, named.ask_units, 0, False
 
     def _reserve(self, meter: Meter, named: ServiceCall, cap: int) -> tuple[int, Walk]:

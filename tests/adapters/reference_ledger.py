@@ -81,7 +81,7 @@ class ReferenceLedger:
         charge = Charge(call, wallet, session)
         results = charge.run(line)
         session.opened_ms = session.opened_ms or now_ms
-        session.state = _next_state(line, call, session, results)
+        session.state = _next_state(line, session, results)
         _set_times(call, session, now_ms)
         (wallet.open_sessions.add if session.live else wallet.open_sessions.discard)(call.session)
         money = wallet.money(now_ms)
@@ -118,17 +118,15 @@ class ReferenceLedger:
 
     async def credit(self, call: CreditCall) -> CreditReply:
         current = self.books.wallets.get(call.wallet)
-        if current is None or call.bucket not in current.buckets:
+        if current is None:
             return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
         if call.reference in current.references:
             bucket, amount, transaction_id, left = current.references[call.reference]
-            if (bucket, amount) != (call.bucket, call.amount):
-                return CreditReply(
-                    code=ResultCode.CONFLICT, transaction_id=transaction_id, left=left
-                )
-            return CreditReply(
-                code=ResultCode.OK, transaction_id=transaction_id, left=left, hit=True
-            )
+            same = (bucket, amount) == (call.bucket, call.amount)
+            code = ResultCode.OK if same else ResultCode.CONFLICT
+            return CreditReply(code=code, transaction_id=transaction_id, left=left, hit=same)
+        if call.bucket not in current.buckets:
+            return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
         wallet = deepcopy(current)
         numbers = wallet.buckets[call.bucket]
         after = numbers.left + call.amount
@@ -247,21 +245,11 @@ def _unknown(session: Session, call: ChargeCall) -> bool:
     return session.state is State.NONE and not call.can_open
 
 
-def _next_state(
-    line: Row, call: ChargeCall, session: Session, results: list[ServiceResult]
-) -> State:
+def _next_state(line: Row, session: Session, results: list[ServiceResult]) -> State:
     """The right-hand columns of the table, for several services (2.7)."""
-    asked = [
-        result.code
-        for named, result in zip(call.services, results, strict=True)
-        if line.holds and named.ask_units > 0
-    ]
-    if not asked and line.state is State.IDLE and call.kind is Kind.UPDATE:
-        return State.IDLE
     granted = any(service.granted for service in session.services.values())
-    if asked and not granted and not any(code in GRANTING for code in asked):
-        return line.refused
-    return line.granted
+    good = any(result.code in GRANTING for result in results)
+    return line.granted if granted or good or not results else line.refused
 
 
 def _set_times(call: ChargeCall, session: Session, now_ms: int) -> None:

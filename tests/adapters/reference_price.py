@@ -159,7 +159,6 @@ class Meter:
     """The counters of one service."""
 
     timed: bool
-    free: bool
     subject: str
     segments: tuple[Segment, ...]
     elapsed: int = 0

@@ -8,7 +8,7 @@ repeat that got a new transaction would be a second charge.
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +35,6 @@ from ocs.usecases.ports import (
     ChargeResult,
     CreditCall,
     Reply,
-    Segment,
     ServiceCall,
     SessionKey,
     SessionView,
@@ -88,10 +87,10 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def begin(self, data: st.DataObject, limits: ChargeLimits, minimum: int) -> None:
         self.limits, self.minimum = limits, minimum
-        self.segments: dict[str, tuple[Segment, ...]] = {
-            name: data.draw(draw.schedules(), name) for group in GROUPS.values() for name in group
-        }
-        self.segments["free"] = (draw.segment(0, FREE, "free"),)
+        names = [name for group in GROUPS.values() for name in group if name != "free"]
+        schedules = {name: data.draw(draw.schedules(), name) for name in names}
+        self.segments = {name: draw.segments(s) for name, s in schedules.items()}
+        self.segments["free"] = draw.segments([(0, FREE)])
         self.run(self._begin())
         self._define(data.draw(draw.definitions(1)))
         for bucket in self.definition.buckets:
@@ -122,7 +121,7 @@ class LedgerMachine(RuleBasedStateMachine):
         real = self.run(self.real.ledger.credit(call))
         self._same_transaction(mine.transaction_id, real.transaction_id)
         real = msgspec.structs.replace(real, transaction_id=mine.transaction_id)
-        assert real == mine
+        agree(real, mine)
 
     # Charging -----------------------------------------------------------------------------------
 
@@ -184,6 +183,8 @@ class LedgerMachine(RuleBasedStateMachine):
             asks = -1
         if kind is Kind.START:
             use = {**use, "used": 0}
+        timed = use["group"] == "0" and kind is not Kind.EVENT
+        segments = self.segments[use["subject"]] if known else ()
         wallet = Wallet(self.definition.version, self.definition.buckets)
         return ServiceCall(
             rating_group=use["group"],
@@ -191,11 +192,12 @@ class LedgerMachine(RuleBasedStateMachine):
             ask_units=asks,
             cap_units=min(asks, use["cap"]),
             minimum_units=self.minimum,
-            timed=int(use["group"] == "0" and kind is not Kind.EVENT),
+            timed=int(timed),
             free=int(use["subject"] == "free"),
             subject=use["subject"] if known else "",
             payers=wallet.payers(USAGE, ""),
-            segments=self.segments[use["subject"]] if known else (),
+            # Only elapsed time runs into a switch of the price.
+            segments=segments if timed else segments[:1],
         )
 
     @precondition(lambda self: self.calls)
@@ -225,7 +227,7 @@ class LedgerMachine(RuleBasedStateMachine):
         mine = self.run(self.reference.charge(call))
         real = self.run(self.real.ledger.charge(call))
         self._same_transactions(mine.result, real.result)
-        assert bare(real) == bare(mine)
+        agree(bare(real), bare(mine))
 
     def _same_transactions(self, mine: ChargeResult | None, real: ChargeResult | None) -> None:
         if mine and real:
@@ -274,13 +276,29 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "definition"):
             return
         mine, real = self.run(self._look(self.reference)), self.run(self._look(self.real.ledger))
-        assert real == mine
+        agree(real, mine)
         self.reference.check_invariants()
 
     @staticmethod
     async def _look(ledger: Any) -> tuple[Any, ...]:
         views = [await ledger.session(key) for key in SESSIONS]
         return (await ledger.balance(WALLET), *(bare_view(view) for view in views))
+
+
+def agree(real: object, mine: object) -> None:
+    """Equal, or fail with the places where they differ: real value, reference value."""
+    assert not (differences := list(_differences("", real, mine))), differences
+
+
+def _differences(place: str, real: Any, mine: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(mine, msgspec.Struct) and type(real) is type(mine):
+        for name in mine.__struct_fields__:
+            yield from _differences(f"{place}.{name}", getattr(real, name), getattr(mine, name))
+    elif isinstance(mine, tuple) and isinstance(real, tuple) and len(real) == len(mine):
+        for index, pair in enumerate(zip(real, mine, strict=True)):
+            yield from _differences(f"{place}[{index}]", *pair)
+    elif real != mine:
+        yield place, real, mine
 
 
 def bare(reply: Reply) -> Reply:

@@ -83,7 +83,7 @@ async def measured(metrics: Metrics, given: Event, said: Answer) -> None:
     async def charge(_: Event) -> Answer:
         return said
 
-    assert await MeasuredCharger(charge, metrics).charge(given) is said
+    assert await MeasuredCharger(charge, metrics.charged).charge(given) is said
 
 
 async def test_a_granted_start() -> None:

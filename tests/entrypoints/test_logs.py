@@ -10,7 +10,7 @@ import pytest
 
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.logs import EventLog, LoggedCharger, Pseudonyms, configure_logs
+from ocs.entrypoints.logs import EventLog, Pseudonyms, configure_logs
 from ocs.usecases.answer import Answer
 
 NUMBER = "441632960166"
@@ -54,22 +54,16 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 class Clock:
     def __init__(self) -> None:
         self.now_s = 100.0
-        self.step_s = 0.0
 
     def __call__(self) -> float:
-        self.now_s += self.step_s
         return self.now_s
 
 
-class Charging:
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-
-    async def charge(self, _: Event) -> Answer:
-        return self.answer
+def log_of(clock: Clock, lines_per_second: int = 20) -> EventLog:
+    return EventLog(Pseudonyms("key"), clock, slow_s=0.1, lines_per_second=lines_per_second)
 
 
-async def charge(clock: Clock, code: ResultCode, times: int = 1, **limits: int) -> None:
+def charged(code: ResultCode, took_s: float = 0.001) -> None:
     answer = Answer(
         code=code,
         session_id=event().session_id,
@@ -77,21 +71,18 @@ async def charge(clock: Clock, code: ResultCode, times: int = 1, **limits: int) 
         reason=f"no rate for {CALLED}",
         field="called_number",
     )
-    log = EventLog(Pseudonyms("key"), clock, **limits)
-    logged = LoggedCharger(Charging(answer).charge, log, slow_s=0.1, monotonic_s=clock)
-    for _ in range(times):
-        assert await logged.charge(event()) is answer
+    log_of(Clock()).charged(event(), answer, took_s)
 
 
 @pytest.mark.parametrize("code", [ResultCode.OK, ResultCode.NOT_CHARGED])
-async def test_nothing_is_logged_of_a_granted_event(stream: io.StringIO, code: ResultCode) -> None:
-    await charge(Clock(), code)
+def test_nothing_is_logged_of_a_granted_event(stream: io.StringIO, code: ResultCode) -> None:
+    charged(code)
 
     assert lines(stream) == []
 
 
-async def test_a_refused_event_is_one_line(stream: io.StringIO) -> None:
-    await charge(Clock(), ResultCode.NO_RATE)
+def test_a_refused_event_is_one_line(stream: io.StringIO) -> None:
+    charged(ResultCode.NO_RATE)
 
     (line,) = lines(stream)
     pseudonyms = Pseudonyms("key")
@@ -112,19 +103,16 @@ async def test_a_refused_event_is_one_line(stream: io.StringIO) -> None:
     }
 
 
-async def test_a_slow_event_is_one_line_though_it_was_granted(stream: io.StringIO) -> None:
-    clock = Clock()
-    clock.step_s = 0.25
-
-    await charge(clock, ResultCode.OK)
+def test_a_slow_event_is_one_line_though_it_was_granted(stream: io.StringIO) -> None:
+    charged(ResultCode.OK, took_s=0.25)
 
     (line,) = lines(stream)
     assert (line["message"], line["code"], line["took_ms"]) == ("slow", "OK", 250)
 
 
-async def test_lines_have_a_rate_and_what_is_left_out_is_counted(stream: io.StringIO) -> None:
+def test_lines_have_a_rate_and_what_is_left_out_is_counted(stream: io.StringIO) -> None:
     clock = Clock()
-    log = EventLog(Pseudonyms("key"), clock, lines_per_second=2)
+    log = log_of(clock, lines_per_second=2)
     for _ in range(5):
         log.refused("start", Answer(code=ResultCode.TOO_BUSY))
     clock.now_s += 1
@@ -135,15 +123,13 @@ async def test_lines_have_a_rate_and_what_is_left_out_is_counted(stream: io.Stri
     assert [line.get("suppressed") for line in written] == [None, None, 3]
 
 
-async def test_no_number_is_logged_in_clear(stream: io.StringIO) -> None:
-    clock = Clock()
-    await charge(clock, ResultCode.NO_RATE)
-    clock.step_s = 1.0
-    await charge(clock, ResultCode.OK)
+def test_no_number_is_logged_in_clear(stream: io.StringIO) -> None:
+    charged(ResultCode.NO_RATE)
+    charged(ResultCode.OK, took_s=1.0)
     refused = Answer(
         code=ResultCode.INVALID_EVENT, session_id=f"{NUMBER}-1", field="x", reason=NUMBER
     )
-    EventLog(Pseudonyms(), clock).refused("", refused)
+    log_of(Clock()).refused("", refused)
     try:
         int(f"{NUMBER} and more")
     except ValueError:

@@ -121,8 +121,8 @@ class HttpServer:
             return refusal
         try:
             return await handler(request)
-        except ConnectionError:
-            raise  # the client is gone: nobody to answer
+        except ConnectionError:  # the client went while it was sending: nobody reads the answer
+            return _problem(HTTPStatus.BAD_REQUEST)
         except Exception:  # noqa: BLE001 -- a bug of one request must not end the connection's others
             _log.exception("a request could not be answered")
             return _problem(HTTPStatus.INTERNAL_SERVER_ERROR)

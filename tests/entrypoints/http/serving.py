@@ -28,6 +28,14 @@ from ocs.usecases.answer import Answer, ServiceAnswer
 from ocs.usecases.ports import RatingInfo
 
 NOW_MS = 1_795_166_545_000
+START: dict[str, Any] = {
+    "record_type": "start_request",
+    "session_id": "s1",
+    "request_number": 0,
+    "subscriber": "441632960166",
+    "called_number": "260955123456",
+    "requested_units": 60,
+}
 RATING = RatingInfo("a-z", "2609", "Zambia mobile", "interval")
 
 

@@ -1,26 +1,16 @@
 """`POST /realtime` over a real socket: answers, limits, order, overload."""
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
 
 from ocs.domain.events import Event
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.http.app import ConnectionLimits
 from ocs.entrypoints.http.realtime import RealtimeLimits
-from ocs.usecases.answer import Answer
-from tests.entrypoints.http.serving import Face, Reply, call, serving, until
+from ocs.usecases.answer import Answer, ServiceAnswer
+from tests.entrypoints.http.serving import START, Reply, call, serving, until
 
-START: dict[str, Any] = {
-    "record_type": "start_request",
-    "session_id": "s1",
-    "request_number": 0,
-    "subscriber": "441632960166",
-    "called_number": "260955123456",
-    "requested_units": 60,
-}
 RATING = {"tariff": "a-z", "prefix": "2609", "destination": "Zambia mobile", "model": "interval"}
 
 
@@ -275,124 +265,63 @@ async def test_each_event_of_an_array_needs_room() -> None:
     assert [item["return_name"] for item in reply.body] == ["TOO_BUSY", "OK"]
 
 
-async def test_what_was_taken_in_is_finished_when_the_client_goes() -> None:
-    async with serving() as face:
-        face.charger.gate = asyncio.Event()
-        _, writer = await asyncio.open_connection("127.0.0.1", face.port)
-        writer.write(request_bytes(START))
-        await until(lambda: len(face.charger.events) == 1)
-        writer.close()
-        await writer.wait_closed()
-        assert face.realtime.in_flight == 1
-        face.charger.gate.set()
-        await until(lambda: face.realtime.in_flight == 0)
-
-
-async def test_a_stopping_server_answers_what_is_in_hand() -> None:
-    async with serving() as face:
-        face.charger.gate = asyncio.Event()
-        reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
-        writer.write(request_bytes(START))
-        await until(lambda: len(face.charger.events) == 1)
-    # `serving` has opened the gate and stopped the server.
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-    assert answer.startswith(b"HTTP/1.1 200")
-
-
-async def test_a_stop_waits_no_longer_than_it_is_told() -> None:
-    async with serving(within_s=0.01) as face:
-        face.charger.answers["s1"] = Answer(code=ResultCode.OK)
-        reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
-        writer.write(request_bytes(START)[:-10])
-        await until(lambda: writer.transport.get_write_buffer_size() == 0)
-    assert await reader.read() == b""
-    writer.close()
-    await writer.wait_closed()
-
-
-def request_bytes(event: object, extra: bytes = b"") -> bytes:
-    body = json.dumps(event).encode()
-    head = b"POST /realtime HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n"
-    return head % (extra, len(body)) + body
-
-
-async def exchange(face: Face, *parts: bytes) -> bytes:
-    """Write parts, each after the server had time for the former; read until it closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
-    for part in parts:
-        writer.write(part)
-        await asyncio.sleep(0.01)
-    received = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return received
-
-
-async def test_a_body_that_comes_in_pieces_is_one_body() -> None:
-    whole = request_bytes(START, b"Connection: close\r\n")
-    async with serving() as face:
-        answer = await exchange(face, whole[:-20], whole[-20:-5], whole[-5:])
-
-    assert b'"granted_units":60' in answer
-
-
-async def test_a_chunked_body_is_a_body() -> None:
-    body = json.dumps(START).encode()
-    head = b"POST /realtime HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:50], body[50:])]
-    async with serving() as face:
-        answer = await exchange(face, head, *chunks, b"0\r\n\r\n")
-
-    assert b'"granted_units":60' in answer
-
-
-async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
-    whole = request_bytes(START, b"Connection: close\r\nExpect: 100-continue\r\n")
-    head, body = whole.split(b"\r\n\r\n")
-    async with serving() as face:
-        answer = await exchange(face, head + b"\r\n\r\n", body)
-
-    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
-
-
-async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    async with serving(limits=RealtimeLimits(body_timeout_s=0.02)) as face:
-        reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
-        writer.write(request_bytes(START)[:-10])
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-        await writer.wait_closed()
-
-    assert head.startswith(b"HTTP/1.1 400")
-
-
-async def test_a_connection_that_asks_nothing_is_closed() -> None:
-    limits = ConnectionLimits(header_timeout_s=0.02, keepalive_timeout_s=60)
-    async with serving(connections=limits) as face:
-        assert await exchange(face) == b""
-        assert await exchange(face, b"POST /realtime HTTP/1.1\r\nHost: x\r\n") == b""
-
-
-async def test_a_connection_that_idles_is_closed_after_its_answer() -> None:
-    limits = ConnectionLimits(header_timeout_s=60, keepalive_timeout_s=0.02)
-    async with serving(connections=limits) as face:
-        answer = await exchange(face, request_bytes(START))
-
-    assert b'"granted_units":60' in answer
-
-
-async def test_requests_without_pause_are_answered_in_order() -> None:
-    one, two = (
-        request_bytes(START),
-        request_bytes(START | {"session_id": "s2"}, b"Connection: close\r\n"),
+async def test_overrun_and_final_units_are_told() -> None:
+    service = ServiceAnswer(
+        rating_group="0",
+        code=ResultCode.OK,
+        granted_units=9,
+        validity_s=30,
+        quota_threshold_units=2,
+        final_unit=True,
+        settled_units=60,
+        settled_amount=60_000,
+        total_amount=120_000,
+        rating=None,
     )
     async with serving() as face:
-        answer = await exchange(face, one + two)
+        face.charger.answers["s1"] = Answer(
+            code=ResultCode.OK,
+            services=(service,),
+            currency="EUR",
+            available_amount=-10_000,
+            overrun_amount=10_000,
+        )
+        reply = await call(face, body=START)
 
-    assert answer.index(b'"session_id":"s1"') < answer.index(b'"session_id":"s2"')
+    assert reply.body == {
+        "return_code": 1,
+        "return_name": "OK",
+        "desc": "ok",
+        "granted_units": 9,
+        "validity_time": 30,
+        "quota_threshold": 2,
+        "final_unit": True,
+        "final_unit_action": "TERMINATE",
+        "cost": {"settled": "0.06", "total": "0.12", "currency": "EUR", "overrun": "0.01"},
+        "balance": {"available": "-0.01", "held": "0.00", "currency": "EUR"},
+    }
+
+
+async def test_services_without_an_account_have_no_cost() -> None:
+    service = ServiceAnswer(
+        rating_group="7",
+        code=ResultCode.NO_RATE,
+        granted_units=0,
+        validity_s=0,
+        quota_threshold_units=0,
+        final_unit=False,
+        settled_units=0,
+        settled_amount=0,
+        total_amount=0,
+        rating=None,
+    )
+    async with serving() as face:
+        face.charger.answers["s1"] = Answer(code=ResultCode.NO_RATE, services=(service,))
+        reply = await call(face, body=START)
+
+    assert reply.body["services"] == [
+        {"rating_group": "7", "return_code": -3, "return_name": "NO_RATE", "granted_units": 0}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""The books of a running service, opened beside it and held against what its clients were told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from ocs.adapters.valkey import records
+from ocs.adapters.valkey.books import ValkeyBooks
+from ocs.adapters.valkey.connection import Connection
+from ocs.adapters.valkey.embedded import socket_path
+from ocs.adapters.valkey.keys import Keys
+from ocs.usecases.addresses import parse_session_address
+from ocs.usecases.ports import ChargeResult, SessionKey
+from ocs.usecases.verification import verify
+from tests.acceptance.client_log import Said
+
+PARTITIONS = 256
+EUR_SCALE = 6
+
+
+class Charge(Struct, frozen=True):
+    """One entry of the journal that a request of a client made."""
+
+    session: SessionKey
+    request: str
+    result: ChargeResult
+
+
+class Ledgered(Struct, frozen=True):
+    """All that the books say. `debited` is by account, in millionths."""
+
+    charges: dict[str, Charge]
+    """By transaction id."""
+    debited: dict[str, int]
+
+
+async def open_books(directory: Path) -> Ledgered:
+    """Read the books of a service's data directory; they must be right in themselves."""
+    url = f"unix://{quote(str(socket_path(directory / 'store')))}"
+    async with Connection(url) as connection:
+        books = ValkeyBooks(connection, PARTITIONS)
+        report = await verify(books)
+        assert report.clean, report.findings
+        journals = await asyncio.gather(*(_journal(connection, n) for n in range(PARTITIONS)))
+        debited = {
+            key.wallet_group: bucket.debited
+            async for image in books.images()
+            for key, wallet in image.wallets
+            for bucket in wallet.balances
+        }
+    return Ledgered({name: charge for part in journals for name, charge in part}, debited)
+
+
+async def _journal(connection: Connection, partition: int) -> list[tuple[str, Charge]]:
+    keys = Keys(partition)
+    page = await connection.execute("XRANGE", keys.journal, "-", "+")
+    found = []
+    for entry_id, fields in cast("list[tuple[bytes, list[bytes]]]", page):
+        named = dict(zip(fields[::2], fields[1::2], strict=True))
+        if b"f" in named:
+            entry, frame = records.decode_entry(named[b"e"]), records.decode_frame(named[b"f"])
+            name = f"{keys.label}-{entry_id.decode()}"
+            session = parse_session_address(entry.subject)
+            result = records.result_of(frame, name)
+            found.append((name, Charge(session, frame.request, result)))
+    return found
+
+
+def hold_against(books: Ledgered, told: Iterable[Said]) -> None:
+    """Each answer that names a transaction is in the journal, once and the same; nothing else is.
+
+    `told` are the answers to distinct requests, all that were ever answered.
+    """
+    answers = [answer for answer in told if answer.transaction_id]
+    requests = Counter((c.session.session_id, c.request) for c in books.charges.values())
+    assert set(requests.values()) <= {1}, requests.most_common(3)
+    assert len(answers) == len({answer.transaction_id for answer in answers})
+    assert {answer.transaction_id for answer in answers} == books.charges.keys()
+    settled = Counter[str]()
+    for answer in answers:
+        charge = books.charges[answer.transaction_id]
+        (service,) = charge.result.services
+        assert (
+            (charge.session.session_id, charge.request),
+            charge.result.code,
+            service.granted_units,
+            service.settled_amount,
+            service.total_amount,
+        ) == (
+            (answer.session_id, str(answer.request_number)),
+            answer.return_name,
+            answer.granted_units,
+            millionths(answer.cost.settled),
+            millionths(answer.cost.total),
+        )
+        settled[charge.session.account] += service.settled_amount
+    assert {name: amount for name, amount in books.debited.items() if amount} == {
+        name: amount for name, amount in settled.items() if amount
+    }
+
+
+def millionths(amount: str) -> int:
+    whole = Decimal(amount).scaleb(EUR_SCALE)
+    assert whole == int(whole), amount
+    return int(whole)
