@@ -27,7 +27,7 @@ from ocs.usecases.answer import Answer, ServiceAnswer
 from ocs.usecases.ports import (
     LATE,
     UNRATED,
-    ChargeCall,
+    Account,
     ChargeLimits,
     ChargeResult,
     Ledger,
@@ -50,7 +50,9 @@ _REASONS: Final = {
     ResultCode.UNKNOWN_SUBSCRIBER: "no subscriber has this identity",
     ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
     ResultCode.RATE_BLOCKED: "this destination is blocked",
-    ResultCode.RATING_FAILED: "the rate cannot price this use in the account's currency",
+    ResultCode.RATING_FAILED: (
+        "the subscriber's plan is not configured, or its rate is in another currency"
+    ),
 }
 _TOO_OLD: Final = (
     "the event is older than sessions are remembered, so it may have been charged before; "
@@ -73,6 +75,10 @@ class SubscriberSource(Protocol):
 
     async def subscriber(self, tenant: str, identity: str) -> Subscriber | None:
         """Find a subscriber."""
+        ...
+
+    async def account(self, tenant: str, account: str) -> Account | None:
+        """Find an account."""
         ...
 
 
@@ -103,6 +109,7 @@ class Charger:
         self._clock_ms = clock_ms
         self._preparer = Preparer(settings.limits, plans)
         self._wallets: dict[tuple[str, str], Wallet] = {}
+        self._currencies: dict[tuple[str, str], str] = {}
 
     async def charge(self, event: Event) -> Answer:
         """Charge one event."""
@@ -125,10 +132,7 @@ class Charger:
         if priced.code is not ResultCode.OK and starts:
             return await self._refuse(event, priced.code, payment.session)
         is_old = self._is_old(event)
-        call = self._preparer.call(
-            event, payment, priced, opens=not is_old, generation=generation.id
-        )
-        reply = await self._ask_ledger(event, payment, priced, call)
+        reply = await self._ask_ledger(event, payment, priced, opens=not is_old)
         if reply.code is ResultCode.UNKNOWN_SUBSCRIBER:
             return await self._refuse(event, reply.code, payment.session)
         if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
@@ -136,22 +140,17 @@ class Charger:
         return await self._finish(event, payment, reply)
 
     async def _ask_ledger(
-        self, event: Event, payment: Payment, priced: Priced, call: ChargeCall
+        self, event: Event, payment: Payment, priced: Priced, *, opens: bool
     ) -> Reply:
+        generation = self._tariffs.current.id
         for _ in range(_STALE_TRIES):
+            call = self._preparer.call(event, payment, priced, opens=opens, generation=generation)
             reply = await self._ledger.charge(call)
             if reply.stale is None:
                 return reply
             wallet = Wallet(reply.stale.version, reply.stale.buckets)
             self._remember(payment.session, wallet)
             payment = msgspec.structs.replace(payment, wallet=wallet)
-            call = self._preparer.call(
-                event,
-                payment,
-                priced,
-                opens=not self._is_old(event),
-                generation=self._tariffs.current.id,
-            )
         raise LedgerUnavailable("the wallet's definitions keep changing")
 
     # --- Who pays --------------------------------------------------------------------------------
@@ -164,17 +163,15 @@ class Charger:
             if subscriber is None:
                 subscriber = await self._directory.subscriber(tenant, identity)
         if event.session_ref:
-            return self._payer_of_session(event, subscriber)
+            return await self._payer_of_session(event, subscriber)
         if subscriber is None:
             return None
-        plan = self._plans.get(subscriber.plan)
-        if plan is None:
-            reason = f"subscriber has the plan {subscriber.plan!r}, which is not configured"
-            return _answer(event, ResultCode.RATING_FAILED, reason=reason, settled=False)
         wallet = self._wallets.get((tenant, subscriber.wallet_group))
-        return payment_of(event, subscriber, plan, wallet)
+        return payment_of(event, subscriber, self._plans.get(subscriber.plan), wallet)
 
-    def _payer_of_session(self, event: Event, subscriber: Subscriber | None) -> Payment | Answer:
+    async def _payer_of_session(
+        self, event: Event, subscriber: Subscriber | None
+    ) -> Payment | Answer:
         """The account is fixed at the start: the reference names it, whoever the event names."""
         try:
             session = parse_session_address(event.session_ref)
@@ -184,12 +181,24 @@ class Charger:
             return _invalid(event, "the session belongs to somebody else")
         if session.session_id != event.session_id:
             return _invalid(event, "the reference is of another session than session_id")
-        plan = self._plans.get(subscriber.plan) if subscriber is not None else None
-        if subscriber is not None and subscriber.account != session.account:
-            plan = None
         wallet = self._wallets.get((session.tenant, session.wallet_group))
-        currency = subscriber.currency if subscriber is not None else ""
-        return Payment(session, plan, currency, wallet)
+        if subscriber is not None and subscriber.account == session.account:
+            return Payment(session, self._plans.get(subscriber.plan), subscriber.currency, wallet)
+        currency = await self._currency_of(session)
+        if currency is None:
+            return _invalid(event, "the reference names no account")
+        return Payment(session, None, currency, wallet)
+
+    async def _currency_of(self, session: SessionKey) -> str | None:
+        at = session.tenant, session.account
+        if at not in self._currencies:
+            account = await self._directory.account(*at)
+            if account is None or account.wallet_group != session.wallet_group:
+                return None
+            if len(self._currencies) >= _MOST_WALLETS_KEPT:
+                self._currencies.clear()
+            self._currencies[at] = account.currency
+        return self._currencies[at]
 
     def _remember(self, session: SessionKey, wallet: Wallet) -> None:
         if len(self._wallets) >= _MOST_WALLETS_KEPT:
@@ -210,9 +219,9 @@ class Charger:
         if is_old:
             await self._park(LATE, event, session)
             return _answer(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD, settled=False)
-        code = ResultCode.UNKNOWN_SESSION
-        if payment.plan is not None and priced.code is not ResultCode.OK:
-            code = priced.code
+        code = ResultCode.UNKNOWN_SESSION if priced.code is ResultCode.OK else priced.code
+        if event.session_ref and payment.plan is None:
+            code = ResultCode.UNKNOWN_SESSION
         return await self._refuse(event, code, session)
 
     async def _refuse(self, event: Event, code: ResultCode, session: SessionKey) -> Answer:

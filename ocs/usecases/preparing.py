@@ -37,8 +37,9 @@ _NO_ATTRIBUTES: Final = Raw(b"{}")
 class Payment(Struct, frozen=True):
     """Who pays for an event, as far as it is known.
 
-    `plan` is None when only a `session_ref` names the payer. `wallet` is None when its definitions
-    have not been seen yet; `main` is then assumed, and the ledger objects if there is more.
+    `plan` is None when only a `session_ref` names the payer, or when it is not configured.
+    `wallet` is None when its definitions have not been seen yet; `main` is then assumed, and the
+    ledger objects if there is more.
     """
 
     session: SessionKey
@@ -97,7 +98,7 @@ class Preparer:
         """Find the price of an event, with the switches that are known now for timed use."""
         plan, number, usage = payment.plan, event.rated_number, event.usage_type
         if plan is None:
-            return Priced(ResultCode.NO_RATE)
+            return Priced(ResultCode.RATING_FAILED)
         timed = usage == VOICE
         until_ms = event.event_ms + self._limits.life_units * 1000 if timed else event.event_ms
         schedule = generation.schedule(plan.tariffs, number, usage, event.event_ms, until_ms)
@@ -186,7 +187,9 @@ class Preparer:
         return price
 
 
-def payment_of(event: Event, subscriber: Subscriber, plan: Plan, wallet: Wallet | None) -> Payment:
+def payment_of(
+    event: Event, subscriber: Subscriber, plan: Plan | None, wallet: Wallet | None
+) -> Payment:
     """Say who pays for the event of a known subscriber."""
     session = SessionKey(
         event.tenant, subscriber.wallet_group, subscriber.account, event.session_id
@@ -195,13 +198,16 @@ def payment_of(event: Event, subscriber: Subscriber, plan: Plan, wallet: Wallet 
 
 
 def asked_units(event: Event, use: ServiceUse, plan: Plan) -> int:
-    """Return what one service asks for: a release nothing, an open size the plan's quota."""
+    """Return what one service asks for; where the event leaves it open, the plan's quota.
+
+    A release asks for nothing. A one-shot event asks for one unit, unless it reports use.
+    """
     if event.kind is Kind.RELEASE:
         return 0
     if use.requested_units is not None:
         return use.requested_units
-    if event.kind is Kind.EVENT and use.used_units > 0:
-        return 0
+    if event.kind is Kind.EVENT:
+        return 0 if use.used_units else 1
     return plan.quota_units[event.usage_type]
 
 
