@@ -14,9 +14,9 @@ ledger's own counters will carry them.
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
@@ -285,12 +285,33 @@ class MeasuredCharger:
         self._charge = charge
         self._observers = observers
 
-    async def charge(self, event: Event) -> Answer:
+    def charge(self, event: Event) -> Awaitable[Answer]:
         began_s = monotonic_s()
-        answer = await self._charge(event)
-        took_s = monotonic_s() - began_s
+        return _Measured(event, began_s, self._charge(event), self._observers)
+
+
+class _Measured:
+    """A charge that is under way, and who is told of it. No coroutine: there is one an event."""
+
+    __slots__ = ("_answer", "_began_s", "_event", "_observers")
+
+    def __init__(
+        self,
+        event: Event,
+        began_s: float,
+        answer: Awaitable[Answer],
+        observers: tuple[ObserveCharge, ...],
+    ) -> None:
+        self._event = event
+        self._began_s = began_s
+        self._answer = answer
+        self._observers = observers
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        answer = yield from self._answer.__await__()
+        took_s = monotonic_s() - self._began_s
         for observe in self._observers:
-            observe(event, answer, took_s)
+            observe(self._event, answer, took_s)
         return answer
 
 

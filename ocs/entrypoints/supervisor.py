@@ -241,7 +241,8 @@ class Supervisor:
             post.given_up = True
             # Nobody accepts here any more: what the kernel would queue must be refused instead.
             post.slot.close()
-            _log.error("slot %d: %d quick deaths, not again", post.slot.number, code)
+            deaths = post.restarts.quick_deaths
+            _log.error("slot %d: %d quick deaths, not again", post.slot.number, deaths)
             return
         post.start_at_s = now_s + pause_s
         _log.error(

@@ -11,9 +11,10 @@ so old that its session is forgotten) is parked in a stream, once, to be rated o
 answer says `settled: false`.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -46,6 +47,8 @@ _MOST_WALLETS_KEPT: Final = 100_000
 _NOT_PRICED: Final = frozenset(
     {ResultCode.NO_RATE, ResultCode.RATE_BLOCKED, ResultCode.RATING_FAILED}
 )
+_PLAIN: Final = frozenset({ResultCode.OK, ResultCode.NOT_CHARGED, ResultCode.NO_CREDIT})
+"""Codes of a single service that need no second look."""
 _REASONS: Final = {
     ResultCode.UNKNOWN_SUBSCRIBER: "no subscriber has this identity",
     ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
@@ -111,63 +114,96 @@ class Charger:
         self._wallets: dict[tuple[str, str], Wallet] = {}
         self._currencies: dict[tuple[str, str], str] = {}
 
-    async def charge(self, event: Event) -> Answer:
-        """Charge one event."""
-        try:
-            return await self._charge(event)
-        except LedgerUnavailable as fault:
-            return _answer(event, ResultCode.TOO_BUSY, reason=str(fault))
-        except OutcomeUnknown as fault:
-            return _answer(event, ResultCode.OUTCOME_UNKNOWN, reason=str(fault))
+    def charge(self, event: Event) -> Awaitable[Answer]:
+        """Charge one event; it is awaited once.
 
-    async def _charge(self, event: Event) -> Answer:
-        payment = await self._find_payer(event)
+        Where everything is remembered, the call to the ledger leaves before this returns: of many
+        events that are charged in one tick, all calls leave in one write.
+        """
+        payment = self._remembered_payer(event)
         if payment is None:
-            return await self._refuse(event, ResultCode.UNKNOWN_SUBSCRIBER, _stranger(event))
-        if isinstance(payment, Answer):
-            return payment
-        generation = self._tariffs.current
-        priced = self._preparer.price(event, payment, generation)
-        starts = event.kind in (Kind.START, Kind.EVENT)
-        if priced.code is not ResultCode.OK and starts:
-            return await self._refuse(event, priced.code, payment.session)
-        is_old = self._is_old(event)
-        reply = await self._ask_ledger(event, payment, priced, opens=not is_old)
-        if reply.code is ResultCode.UNKNOWN_SUBSCRIBER:
-            return await self._refuse(event, reply.code, payment.session)
-        if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
-            return await self._unknown_session(event, payment, priced, is_old=is_old)
-        return await self._finish(event, payment, reply)
+            return self._begin_slowly(event)
+        priced = self._preparer.price(event, payment, self._tariffs.current)
+        if priced.code is not ResultCode.OK:
+            return self._begin_slowly(event)
+        return _Charging(self, event, payment, priced, self._ask_ledger(event, payment, priced))
 
-    async def _ask_ledger(
-        self, event: Event, payment: Payment, priced: Priced, *, opens: bool
-    ) -> Reply:
+    def _begin_slowly(self, event: Event) -> Awaitable[Answer]:
+        # A task, so that of many events these too go on beside each other.
+        return asyncio.get_running_loop().create_task(self._charge_slowly(event))
+
+    async def _charge_slowly(self, event: Event) -> Answer:
+        """Charge an event whose payer has to be looked up, or that has no price."""
+        try:
+            payment = await self._find_payer(event)
+            if payment is None:
+                return await self._refuse(event, ResultCode.UNKNOWN_SUBSCRIBER, _stranger(event))
+            if isinstance(payment, Answer):
+                return payment
+            priced = self._preparer.price(event, payment, self._tariffs.current)
+            starts = event.kind in (Kind.START, Kind.EVENT)
+            if priced.code is not ResultCode.OK and starts:
+                return await self._refuse(event, priced.code, payment.session)
+            reply = await self._ask_ledger(event, payment, priced)
+            return await self.conclude(event, payment, priced, reply)
+        except (LedgerUnavailable, OutcomeUnknown) as fault:
+            return fault_answer(event, fault)
+
+    def _ask_ledger(self, event: Event, payment: Payment, priced: Priced) -> Awaitable[Reply]:
+        opens = not self._is_old(event)
         generation = self._tariffs.current.id
+        return self._ledger.charge(
+            self._preparer.call(event, payment, priced, opens=opens, generation=generation)
+        )
+
+    async def conclude(
+        self, event: Event, payment: Payment, priced: Priced, reply: Reply
+    ) -> Answer:
+        """Make an answer of the ledger's reply; ask again where the wallet was another."""
         for _ in range(_STALE_TRIES):
-            call = self._preparer.call(event, payment, priced, opens=opens, generation=generation)
-            reply = await self._ledger.charge(call)
             if reply.stale is None:
-                return reply
+                break
             wallet = Wallet(reply.stale.version, reply.stale.buckets)
             self._remember(payment.session, wallet)
             payment = msgspec.structs.replace(payment, wallet=wallet)
-        raise LedgerUnavailable("the wallet's definitions keep changing")
+            reply = await self._ask_ledger(event, payment, priced)
+        else:
+            raise LedgerUnavailable("the wallet's definitions keep changing")
+        if reply.code is ResultCode.UNKNOWN_SUBSCRIBER:
+            return await self._refuse(event, reply.code, payment.session)
+        if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
+            return await self._unknown_session(event, payment, priced)
+        if reply.result is None:
+            return _answer(event, reply.code)
+        not_priced = any(service.code in _NOT_PRICED for service in reply.result.services)
+        if not_priced and event.used_units > 0:
+            await self._park(UNRATED, event, payment.session)
+            return msgspec.structs.replace(
+                finish(event, payment, reply, reply.result), settled=False
+            )
+        return finish(event, payment, reply, reply.result)
 
     # --- Who pays --------------------------------------------------------------------------------
 
-    async def _find_payer(self, event: Event) -> Payment | Answer | None:
-        tenant, identity = event.tenant, event.subscriber
-        subscriber = None
-        if identity:
-            subscriber = self._directory.peek(tenant, identity)
-            if subscriber is None:
-                subscriber = await self._directory.subscriber(tenant, identity)
-        if event.session_ref:
-            return await self._payer_of_session(event, subscriber)
+    def _remembered_payer(self, event: Event) -> Payment | None:
+        if event.session_ref or not event.subscriber:
+            return None
+        subscriber = self._directory.peek(event.tenant, event.subscriber)
         if subscriber is None:
             return None
-        wallet = self._wallets.get((tenant, subscriber.wallet_group))
+        return self._payment(event, subscriber)
+
+    def _payment(self, event: Event, subscriber: Subscriber) -> Payment:
+        wallet = self._wallets.get((event.tenant, subscriber.wallet_group))
         return payment_of(event, subscriber, self._plans.get(subscriber.plan), wallet)
+
+    async def _find_payer(self, event: Event) -> Payment | Answer | None:
+        subscriber = None
+        if event.subscriber:
+            subscriber = await self._directory.subscriber(event.tenant, event.subscriber)
+        if event.session_ref:
+            return await self._payer_of_session(event, subscriber)
+        return None if subscriber is None else self._payment(event, subscriber)
 
     async def _payer_of_session(
         self, event: Event, subscriber: Subscriber | None
@@ -212,11 +248,9 @@ class Charger:
         keep_s = limits.event_keep_s if event.kind is Kind.EVENT else limits.closed_keep_s
         return self._clock_ms() - event.reported_ms > keep_s * 1000
 
-    async def _unknown_session(
-        self, event: Event, payment: Payment, priced: Priced, *, is_old: bool
-    ) -> Answer:
+    async def _unknown_session(self, event: Event, payment: Payment, priced: Priced) -> Answer:
         session = payment.session
-        if is_old:
+        if self._is_old(event):
             await self._park(LATE, event, session)
             return _answer(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD, settled=False)
         code = ResultCode.UNKNOWN_SESSION if priced.code is ResultCode.OK else priced.code
@@ -240,31 +274,62 @@ class Charger:
         request = event.request_key or str(event.request_number)
         await self._ledger.park(stream, session, request, entry)
 
-    # --- What is answered ------------------------------------------------------------------------
 
-    async def _finish(self, event: Event, payment: Payment, reply: Reply) -> Answer:
-        result = reply.result
-        if result is None:
-            return _answer(event, reply.code)
-        settled = True
-        if any(s.code in _NOT_PRICED for s in result.services) and event.used_units > 0:
-            await self._park(UNRATED, event, payment.session)
-            settled = False
-        return Answer(
-            code=reply.code,
-            session_id=event.session_id,
-            request_number=event.request_number,
-            transaction_id=result.transaction_id,
-            session_ref=session_address(payment.session),
-            services=_services(result, reply.ratings),
-            currency=payment.currency,
-            available_amount=result.available_amount,
-            held_amount=result.held_amount,
-            overrun_amount=result.overrun_amount,
-            settled=settled,
-            hit=reply.hit,
-            late_start=result.late_start,
-        )
+class _Charging:
+    """An event whose call is on its way."""
+
+    __slots__ = ("_charger", "_event", "_payment", "_priced", "_reply")
+
+    def __init__(
+        self,
+        charger: Charger,
+        event: Event,
+        payment: Payment,
+        priced: Priced,
+        reply: Awaitable[Reply],
+    ) -> None:
+        self._charger = charger
+        self._event = event
+        self._payment = payment
+        self._priced = priced
+        self._reply = reply
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        event = self._event
+        try:
+            reply = yield from self._reply.__await__()
+            result = reply.result
+            if result is not None and reply.code in _PLAIN and len(result.services) == 1:
+                return finish(event, self._payment, reply, result)
+            conclusion = self._charger.conclude(event, self._payment, self._priced, reply)
+            return (yield from conclusion.__await__())
+        except (LedgerUnavailable, OutcomeUnknown) as fault:
+            return fault_answer(event, fault)
+
+
+def finish(event: Event, payment: Payment, reply: Reply, result: ChargeResult) -> Answer:
+    """Make the answer of a result: the second half of a charge."""
+    return Answer(
+        code=reply.code,
+        session_id=event.session_id,
+        request_number=event.request_number,
+        transaction_id=result.transaction_id,
+        session_ref=session_address(payment.session),
+        services=_services(result, reply.ratings),
+        currency=payment.currency,
+        available_amount=result.available_amount,
+        held_amount=result.held_amount,
+        overrun_amount=result.overrun_amount,
+        hit=reply.hit,
+        late_start=result.late_start,
+    )
+
+
+def fault_answer(event: Event, fault: LedgerUnavailable | OutcomeUnknown) -> Answer:
+    """Answer a fault of the store: the same request may be sent again."""
+    unknown = isinstance(fault, OutcomeUnknown)
+    code = ResultCode.OUTCOME_UNKNOWN if unknown else ResultCode.TOO_BUSY
+    return _answer(event, code, reason=str(fault))
 
 
 def _services(result: ChargeResult, ratings: tuple[str, ...]) -> tuple[ServiceAnswer, ...]:

@@ -5,6 +5,7 @@ in the call as data (ordered payers, priced ladders, limits), so that one server
 settle and hold without coming back.
 """
 
+from collections.abc import Awaitable
 from typing import Final, Protocol
 
 import msgspec
@@ -252,8 +253,8 @@ class Ledger(Protocol):
     Raises `LedgerUnavailable` and `OutcomeUnknown`.
     """
 
-    async def charge(self, call: ChargeCall) -> Reply:
-        """Settle and hold."""
+    def charge(self, call: ChargeCall) -> Awaitable[Reply]:
+        """Settle and hold. The call may leave before it is awaited; it is awaited once."""
         ...
 
     async def credit(self, call: CreditCall) -> CreditReply:

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct
 
 from ocs.adapters.valkey import records
@@ -15,6 +16,7 @@ from ocs.adapters.valkey.books import ValkeyBooks
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.keys import Keys
+from ocs.domain.events import Event
 from ocs.usecases.addresses import parse_session_address
 from ocs.usecases.ports import ChargeResult, SessionKey
 from ocs.usecases.verification import verify
@@ -22,6 +24,8 @@ from tests.acceptance.client_log import Said
 
 PARTITIONS = 256
 EUR_SCALE = 6
+
+_parked = msgspec.json.Decoder(tuple[Event, Any]).decode
 
 
 class Charge(Struct, frozen=True):
@@ -42,8 +46,7 @@ class Ledgered(Struct, frozen=True):
 
 async def open_books(directory: Path) -> Ledgered:
     """Read the books of a service's data directory; they must be right in themselves."""
-    url = f"unix://{quote(str(socket_path(directory / 'store')))}"
-    async with Connection(url) as connection:
+    async with _store(directory) as connection:
         books = ValkeyBooks(connection, PARTITIONS)
         report = await verify(books)
         assert report.clean, report.findings
@@ -55,6 +58,19 @@ async def open_books(directory: Path) -> Ledgered:
             for bucket in wallet.balances
         }
     return Ledgered({name: charge for part in journals for name, charge in part}, debited)
+
+
+async def parked_in(directory: Path) -> list[Event]:
+    """Read the events that could not be rated, of all partitions, each in its order."""
+    async with _store(directory) as connection:
+        streams = [Keys(partition).unrated for partition in range(PARTITIONS)]
+        read = (connection.execute("XRANGE", stream, "-", "+") for stream in streams)
+        pages = cast("list[list[tuple[bytes, list[bytes]]]]", await asyncio.gather(*read))
+    return [_parked(fields[1])[0] for page in pages for _, fields in page]
+
+
+def _store(directory: Path) -> Connection:
+    return Connection(f"unix://{quote(str(socket_path(directory / 'store')))}")
 
 
 async def _journal(connection: Connection, partition: int) -> list[tuple[str, Charge]]:

@@ -6,6 +6,7 @@ to each copy and each repeat of a request, in the order in which they came.
 
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from http import HTTPStatus
 
 import msgspec
@@ -18,7 +19,12 @@ from ocs.usecases.replay_tally import Exchange
 class Cost(Struct):
     settled: str = "0"
     total: str = "0"
-    currency: str = ""
+    overrun: str = ""
+
+
+class Balance(Struct):
+    available: Decimal = Decimal(0)
+    held: Decimal = Decimal(0)
 
 
 class Said(Struct):
@@ -26,11 +32,11 @@ class Said(Struct):
 
     return_name: str
     session_id: str = ""
-    session_ref: str = ""
     request_number: int = -1
     transaction_id: str = ""
     granted_units: int = 0
     cost: Cost = msgspec.field(default_factory=Cost)
+    balance: Balance = msgspec.field(default_factory=Balance)
 
 
 class ClientLog:

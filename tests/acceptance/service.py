@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -82,9 +83,14 @@ class Client:
         return response.status, response.read().decode()
 
     def post(self, body: str) -> tuple[int, dict[str, Any]]:
+        status, _, answer = self.exchange(body.encode())
+        return status, answer
+
+    def exchange(self, body: bytes) -> tuple[int, Message, dict[str, Any]]:
+        """Send a body; give status, headers and answer."""
         self._connection.request("POST", "/realtime", body, {"Content-Type": "application/json"})
         response = self._connection.getresponse()
-        return response.status, json.loads(response.read())
+        return response.status, response.headers, json.loads(response.read())
 
     def event(self, kind: str, session: str, number: int, **fields: object) -> dict[str, Any]:
         """Send an event of the sample subscriber to London; it must be answered with 200."""

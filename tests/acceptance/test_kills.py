@@ -23,7 +23,6 @@ import pytest
 from ocs.cli.demo import RECORDING
 from ocs.entrypoints.http.client import HttpClient
 from ocs.usecases.recording import Recorded, read_recording
-from ocs.usecases.replay_tally import Exchange
 from ocs.usecases.replaying import Pace, Replayer, ReplayOptions
 from tests.acceptance.bookkeeping import hold_against, open_books
 from tests.acceptance.client_log import ClientLog, Said, said
@@ -147,9 +146,7 @@ class Life:
     async def _start_again(self) -> None:
         port = self.service.port
         await asyncio.to_thread(self.service.end)
-        self.service = await asyncio.to_thread(
-            Service, self._directory, "--port", str(port)
-        )
+        self.service = await asyncio.to_thread(Service, self._directory, "--port", str(port))
 
     async def _send_again(self) -> None:
         """Send all of this round again: a repeat moves nothing, however late it comes.

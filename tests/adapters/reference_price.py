@@ -291,7 +291,8 @@ class Walk:
         for group in pools(purses):
             rest -= self._use_group(rest, group)
         if not self.holding:
-            self._collect([purse for purse in purses if not purse.increment])
+            now_ms = self.timeline.time_ms(self.meter.elapsed)
+            self._collect([p for p in purses if not p.increment and p.valid(now_ms)])
         return units - rest
 
     def _use_group(self, units: int, group: list[Purse]) -> int:
@@ -304,7 +305,8 @@ class Walk:
             by_units = group[0].increment > 0
             if not by_units and not self.holding:
                 self._collect(valid)
-            if not rest or not valid:
+            # What costs nothing is paid by a pool that has nothing, expired or not.
+            if not rest or (by_units and not valid):
                 return units - rest
             if not by_units:
                 meter.follow_switch(self.timeline)

@@ -34,6 +34,7 @@ from ocs.usecases.ports import (
     ChargeLimits,
     ChargeResult,
     CreditCall,
+    Ledger,
     Reply,
     ServiceCall,
     SessionKey,
@@ -225,7 +226,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _charge(self, call: ChargeCall) -> None:
         mine = self.run(self.reference.charge(call))
-        real = self.run(self.real.ledger.charge(call))
+        real = self.run(_charged(self.real.ledger, call))
         self._same_transactions(mine.result, real.result)
         agree(bare(real), bare(mine))
 
@@ -283,6 +284,10 @@ class LedgerMachine(RuleBasedStateMachine):
     async def _look(ledger: Any) -> tuple[Any, ...]:
         views = [await ledger.session(key) for key in SESSIONS]
         return (await ledger.balance(WALLET), *(bare_view(view) for view in views))
+
+
+async def _charged(ledger: Ledger, call: ChargeCall) -> Reply:
+    return await ledger.charge(call)
 
 
 def agree(real: object, mine: object) -> None:

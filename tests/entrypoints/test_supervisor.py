@@ -183,12 +183,16 @@ def test_a_slot_whose_workers_die_at_once_is_given_up_and_the_other_serves_on(
 
 
 def test_when_no_slot_is_left_it_ends_with_an_error(
-    sockets: Sockets, script: Script, monkeypatch: pytest.MonkeyPatch
+    sockets: Sockets,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("ocs.entrypoints.restarts.FIRST_PAUSE_S", 0.001)
     script.ways = ["die"] * 10
     assert run(sockets, script) == 1
     assert len(script.processes) == 10
+    assert caplog.text.count("5 quick deaths, not again") == 2
 
 
 def test_when_the_store_is_given_up_it_drains_and_ends_with_an_error(

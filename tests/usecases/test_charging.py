@@ -112,9 +112,9 @@ async def office() -> Office:
     return office
 
 
-def event(kind: Kind, number: int, /, **fields: object) -> Event:
-    used = fields.pop("used", 0)
-    asks = fields.pop("asks", None)
+def event(
+    kind: Kind, number: int, /, *, used: int = 0, asks: int | None = None, **fields: object
+) -> Event:
     defaults: dict[str, object] = {
         "kind": kind,
         "tenant": "demo",
@@ -132,8 +132,8 @@ def event(kind: Kind, number: int, /, **fields: object) -> Event:
     return msgspec.convert(defaults | fields, Event)
 
 
-def start(**fields: object) -> Event:
-    return event(Kind.START, 0, **fields)
+def start(*, asks: int | None = None, **fields: object) -> Event:
+    return msgspec.structs.replace(event(Kind.START, 0, asks=asks), **fields)
 
 
 async def test_a_call_from_start_to_release(office: Office) -> None:
@@ -275,9 +275,10 @@ async def test_a_price_that_changes_in_mid_call_splits_it(office: Office) -> Non
 
 
 async def test_data_is_priced_by_its_report(office: Office) -> None:
-    fields: dict[str, object] = {"usage_type": "data", "rated_number": ""}
-    await office.charger.charge(start(asks=60, **fields))
-    answer = await office.charger.charge(event(Kind.RELEASE, 1, used=60, **fields))
+    await office.charger.charge(start(asks=60, usage_type="data", rated_number=""))
+    answer = await office.charger.charge(
+        event(Kind.RELEASE, 1, used=60, usage_type="data", rated_number="")
+    )
     assert answer.available_amount == EUR - 10
 
 
@@ -288,11 +289,11 @@ async def test_new_definitions_of_a_wallet_are_learnt_from_the_ledger(office: Of
     await office.ledger.credit(
         CreditCall(wallet=ALICE, bucket="minutes", amount=100, reference="bonus")
     )
-    for number in range(2):
-        answer = await office.charger.charge(event(Kind.START, 0, asks=60, session_id=f"s{number}"))
-        assert answer.code is ResultCode.OK
+    first = await office.charger.charge(start(asks=60))
+    second = await office.charger.charge(start(asks=60, session_id="s2"))
+    assert (first.code, second.code) == (ResultCode.OK, ResultCode.OK)
     # 60 s of the bucket for the first, 40 s of it and a minute of money for the second.
-    assert answer.held_amount == 60_000
+    assert (first.held_amount, second.held_amount) == (0, 60_000)
 
 
 async def test_definitions_that_keep_changing_are_a_fault(
@@ -373,17 +374,22 @@ async def test_a_wallet_that_was_learnt_and_is_plain_again_needs_no_list(office:
 
 async def test_a_session_reference_needs_no_subscriber(office: Office) -> None:
     begun = await office.charger.charge(start(asks=60))
-    fields: dict[str, object] = {
-        "subscriber": "",
-        "rated_number": "",
-        "session_ref": begun.session_ref,
-    }
-    for number in (1, 2):
-        goes_on = await office.charger.charge(
-            event(Kind.UPDATE, number, used=60, asks=60, **fields)
+
+    def by_reference(kind: Kind, number: int, asks: int) -> Event:
+        return event(
+            kind,
+            number,
+            used=60,
+            asks=asks,
+            subscriber="",
+            rated_number="",
+            session_ref=begun.session_ref,
         )
+
+    for number in (1, 2):
+        goes_on = await office.charger.charge(by_reference(Kind.UPDATE, number, 60))
         assert (goes_on.code, goes_on.currency) == (ResultCode.OK, "EUR")
-    ended = await office.charger.charge(event(Kind.RELEASE, 3, used=60, **fields))
+    ended = await office.charger.charge(by_reference(Kind.RELEASE, 3, 0))
     assert ended.available_amount == EUR - 180_000
 
 

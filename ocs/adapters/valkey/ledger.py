@@ -8,8 +8,10 @@ of it. Only when the limit passes does the caller learn of a fault.
 """
 
 import asyncio
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -45,8 +47,7 @@ from ocs.usecases.ports import (
     WalletKey,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Command = tuple[str | bytes | int, ...]
 
 REFERENCE_KEEP_S: Final = 30 * 86_400
 """How long a credit's reference is remembered: an operator may repeat a top-up weeks later."""
@@ -89,8 +90,8 @@ class ValkeyLedger:
             lambda address: partition_of(address, partitions)
         )
 
-    async def charge(self, call: ChargeCall) -> Reply:
-        """Settle and hold."""
+    def charge(self, call: ChargeCall) -> Awaitable[Reply]:
+        """Settle and hold. The call leaves in this tick; to await it is to wait for the reply."""
         wallet = wallet_address(call.session)
         keys = self._keys[self._partition_of(wallet)]
         member = session_address(call.session)
@@ -105,18 +106,22 @@ class ValkeyLedger:
             keys.journal,
             argument,
         )
-        try:
-            # The common case costs one future and nothing else.
-            reply = await self._connection.execute(*command)
-        except (ReplyError, StoreFault) as fault:
-            if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
-                return Reply(ResultCode.RATING_FAILED)
-            reply = await self._again(command, fault)
-        # The script answers with a list of strings; a check of each would cost as much as reading.
-        status, *answer = cast("list[bytes]", reply)
-        if status == b"STALE":
-            return Reply(ResultCode.OK, stale=await self._definition(call.session))
-        return _charge_reply(status, answer)
+        return _Charging(self, call.session, command, self._connection.execute(*command))
+
+    async def after(
+        self, command: Command, session: SessionKey, fault: ReplyError | StoreFault
+    ) -> Reply:
+        """Answer a charge whose first sending met a fault."""
+        if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
+            return Reply(ResultCode.RATING_FAILED)
+        reply = cast("list[bytes]", await self._again(command, fault))
+        if reply[0] == b"STALE":
+            return await self.stale(session)
+        return _charge_reply(reply)
+
+    async def stale(self, session: SessionKey) -> Reply:
+        """Answer a charge that knew old definitions with the new ones."""
+        return Reply(ResultCode.OK, stale=await self._definition(session))
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
@@ -254,15 +259,13 @@ class ValkeyLedger:
         function = self._library.function(verb)
         return await self._send(("FCALL", function, len(keys), *keys, *arguments))
 
-    async def _send(self, command: tuple[str | bytes | int, ...]) -> StoreReply:
+    async def _send(self, command: Command) -> StoreReply:
         try:
             return await self._connection.execute(*command)
         except (ReplyError, StoreFault) as fault:
             return await self._again(command, fault)
 
-    async def _again(
-        self, command: tuple[str | bytes | int, ...], fault: ReplyError | StoreFault
-    ) -> StoreReply:
+    async def _again(self, command: Command, fault: ReplyError | StoreFault) -> StoreReply:
         """Send a call again after `fault`, until it is answered or the time limit passes."""
         until = monotonic_s() + self._patience_s
         maybe_done = False
@@ -352,7 +355,37 @@ def _flat_service(service: ServiceCall) -> tuple[object, ...]:
     )
 
 
-def _charge_reply(status: bytes, answer: list[bytes]) -> Reply:
+class _Charging:
+    """A charge that is under way. In the common case it costs one future and nothing else."""
+
+    __slots__ = ("_command", "_future", "_ledger", "_session")
+
+    def __init__(
+        self,
+        ledger: ValkeyLedger,
+        session: SessionKey,
+        command: Command,
+        future: Future[StoreReply],
+    ) -> None:
+        self._ledger = ledger
+        self._session = session
+        self._command = command
+        self._future = future
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        try:
+            reply = yield from self._future
+        except (ReplyError, StoreFault) as fault:
+            return (yield from self._ledger.after(self._command, self._session, fault).__await__())
+        # The script answers with a list of strings; a check of each would cost as much as reading.
+        parts = cast("list[bytes]", reply)
+        if parts[0] == b"STALE":
+            return (yield from self._ledger.stale(self._session).__await__())
+        return _charge_reply(parts)
+
+
+def _charge_reply(parts: list[bytes]) -> Reply:
+    status, *answer = parts
     if status == b"NO_WALLET":
         return Reply(ResultCode.UNKNOWN_SUBSCRIBER)
     if not answer:

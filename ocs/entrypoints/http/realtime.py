@@ -15,10 +15,8 @@ worker's room. Each event has its own answer; the array itself is answered with 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from itertools import chain, islice
-from operator import itemgetter
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from aiohttp import web
 from msgspec import Struct
@@ -41,9 +39,14 @@ _log = logging.getLogger(__name__)
 
 # Parts of `max_in_flight` up to which each kind is taken in.
 _ROOM: Final = {Kind.START: 0.8, Kind.EVENT: 0.9, Kind.UPDATE: 0.9, Kind.RELEASE: 1.0}
-_T = TypeVar("_T")
 _BLANKS: Final = b" \t\r\n"
 _HIT: Final = "Idempotency-Hit: true\r\n"
+
+
+_NONE: Final = Answer(code=ResultCode.RATING_FAILED)
+
+Begun = tuple[Event | None, Answer | Awaitable[Answer]]
+"""An event and its answer to come; or None, and the answer that it has already."""
 
 
 class RealtimeLimits(Struct, frozen=True, kw_only=True):
@@ -105,7 +108,7 @@ class Realtime:
         if is_array:
             return await self._answer_array(body, origin)
         decoded = self._decoder.decode(body, origin)
-        answer = await self._answer(decoded)
+        answer = await self._end(self._begin(decoded))
         return self._respond(answer, now_ms, itemised=decoded.itemised)
 
     def _size_problem(self, body: bytes, *, is_array: bool) -> Answer | None:
@@ -132,24 +135,32 @@ class Realtime:
                         break
         return b"".join(parts)
 
-    async def _answer(self, decoded: Decoded) -> Answer:
+    def _begin(self, decoded: Decoded) -> Begun:
+        """Begin to answer an event: what is remembered leaves for the store in this tick."""
         event = decoded.outcome
         if type(event) is Answer:
             self._observe("", event)
-            return event
+            return None, event
         assert type(event) is Event
         if self.in_flight >= self._room[event.kind]:
-            return self._turn_away(event)
-        self.in_flight += 1
+            return None, self._turn_away(event)
         try:
-            return await self._charge(event)
+            charging = self._charge(event)
+        except Exception:  # noqa: BLE001 -- a bug, and only this event is to suffer from it
+            return None, _failed(event)
+        self.in_flight += 1
+        return event, charging
+
+    async def _end(self, begun: Begun) -> Answer:
+        event, charging = begun
+        if event is None:
+            assert isinstance(charging, Answer)
+            return charging
+        assert not isinstance(charging, Answer)
+        try:
+            return await charging
         except Exception:  # noqa: BLE001 -- a bug: faults of the store are answers by now
-            _log.exception("an event could not be charged")
-            return Answer(
-                code=ResultCode.RATING_FAILED,
-                session_id=event.session_id,
-                request_number=event.request_number,
-            )
+            return _failed(event)
         finally:
             self.in_flight -= 1
 
@@ -183,24 +194,16 @@ class Realtime:
             event = one.outcome
             key = (event.tenant, event.session_id) if type(event) is Event else position
             sessions.setdefault(key, []).append(position)
-        if len(sessions) == len(decoded):
-            return await self._side_by_side(self._answer(one) for one in decoded)
-        answers = await self._side_by_side(
-            self._in_order([decoded[at] for at in positions]) for positions in sessions.values()
-        )
-        placed = zip(chain(*sessions.values()), chain(*answers), strict=True)
-        return [answer for _, answer in sorted(placed, key=itemgetter(0))]
-
-    async def _in_order(self, decoded: list[Decoded]) -> list[Answer]:
-        return [await self._answer(one) for one in decoded]
-
-    async def _side_by_side(self, works: Iterator[Coroutine[Any, Any, _T]]) -> list[_T]:
-        """Do all, so many at once; awaiting one by one is cheaper than a gather, and enough."""
-        create_task = asyncio.get_running_loop().create_task
-        done: list[_T] = []
-        while tasks := [create_task(work) for work in islice(works, self._together)]:
-            done += [await task for task in tasks]
-        return done
+        answers = [_NONE] * len(decoded)
+        rounds = max(map(len, sessions.values()), default=0)
+        for turn in range(rounds):
+            ready = [at[turn] for at in sessions.values() if len(at) > turn]
+            for start in range(0, len(ready), self._together):
+                positions = ready[start : start + self._together]
+                begun = [self._begin(decoded[position]) for position in positions]
+                for position, charging in zip(positions, begun, strict=True):
+                    answers[position] = await self._end(charging)
+        return answers
 
     def _refuse(self, answer: Answer, now_ms: int) -> web.StreamResponse:
         self._observe("", answer)
@@ -219,3 +222,13 @@ class Realtime:
     def _observe(self, kind: str, answer: Answer) -> None:
         for observe in self._observers:
             observe(kind, answer)
+
+
+def _failed(event: Event) -> Answer:
+    """Answer an event that a bug keeps from being charged."""
+    _log.exception("an event could not be charged")
+    return Answer(
+        code=ResultCode.RATING_FAILED,
+        session_id=event.session_id,
+        request_number=event.request_number,
+    )

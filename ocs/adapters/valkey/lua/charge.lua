@@ -83,7 +83,7 @@ local function settle_all(ctx, call)
     if use[U_FREE] == 1 then use[U_PAYERS] = { 'main', 0, 1 } end -- no units bucket for what is free
     services[i], amounts[i] = svc, 0
     svc[P_ANCHOR] = session[S_ANSWER_MS]
-    if svc[P_TIMED] == 0 then switch_subject(svc, use) end
+    if svc[P_TIMED] == 0 or not svc[P_LADDER] then switch_subject(svc, use) end
     if svc[P_LADDER] then amounts[i] = settle(ctx, svc, use[U_USED], use[U_PAYERS]) end
     if svc[P_TIMED] == 1 then switch_subject(svc, use) end
   end
