@@ -2,11 +2,13 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 import typer
 from msgspec.structs import replace
 
+from ocs.adapters.clock import wall_ms
 from ocs.bootstrap.serve import Ready
 from ocs.bootstrap.serve import serve as run_service
 from ocs.bootstrap.stores import CannotStart
@@ -18,15 +20,13 @@ _PORT = typer.Option(
 )
 _OPERATIONS = typer.Option("--operations-port", min=0, max=65_535, help="Of worker 0; 0: any.")
 
-# A call of one minute to London: granted, continued, ended. Amounts are seconds.
-_CALL = '"session_id":"call-1","subscriber":"441632960001","called_number":"442071234567"'
-_START = f'{{"record_type":"start_request","request_number":0,{_CALL},"requested_units":60}}'
-_UPDATE = (
-    f'{{"record_type":"update_request","request_number":1,{_CALL},'
-    '"used_units":60,"requested_units":60}'
-)
-_RELEASE = f'{{"record_type":"release_request","request_number":2,{_CALL},"used_units":15}}'
-_EXAMPLES = {"start": _START, "update": _UPDATE, "release": _RELEASE}
+# A call to London: granted, continued, ended. Amounts are seconds.
+_WHO = {"subscriber": "441632960001", "called_number": "442071234567"}
+_EXAMPLES: Final[dict[str, dict[str, int]]] = {
+    "start": {"requested_units": 60},
+    "update": {"used_units": 60, "requested_units": 60},
+    "release": {"used_units": 15},
+}
 
 
 def serve(
@@ -66,8 +66,12 @@ def _tell(ready: Ready, settings: Settings) -> None:
         "",
     ]
     credential = " -H 'Authorization: Bearer <token>'" if ready.has_credentials else ""
-    for name, event in _EXAMPLES.items():
-        lines += [f"# {name}", f"curl -s {ready.url}/realtime{credential} -d '{event}'", ""]
+    # A call of its own for each start: yesterday's would be remembered, and answered as a repeat.
+    session = f"call-{wall_ms()}"
+    for number, (name, units) in enumerate(_EXAMPLES.items()):
+        event = {"record_type": f"{name}_request", "request_number": number, "session_id": session}
+        body = msgspec.json.encode(event | _WHO | units).decode()
+        lines += [f"# {name}", f"curl -s {ready.url}/realtime{credential} -d '{body}'", ""]
     lines.append("Ctrl-C ends it; the data stays.")
     typer.echo("\n".join(lines))
     sys.stdout.flush()

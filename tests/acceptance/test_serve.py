@@ -49,16 +49,24 @@ def start(folder: Path) -> Iterator[Start]:
 # --- The ordinary day -----------------------------------------------------------------------------
 
 
-def test_what_it_prints_can_be_pasted(start: Start) -> None:
-    service = start()
+def pasted(service: Service) -> list[dict[str, Any]]:
+    """Post what it prints, as it is."""
     answers = []
     with service.client() as client:
         for line in re.findall(r"^curl .*$", service.told, re.MULTILINE):
             words = shlex.split(line)
             assert words[2] == f"{service.url}/realtime"
-            answers.append(client.post(words[words.index("-d") + 1]))
-    assert [(status, answer["return_name"]) for status, answer in answers] == [(200, "OK")] * 3
-    assert [answer["granted_units"] for _, answer in answers] == [60, 60, 0]
+            status, answer = client.post(words[words.index("-d") + 1])
+            assert status == 200, answer
+            answers.append(answer)
+    return answers
+
+
+def test_what_it_prints_can_be_pasted(start: Start) -> None:
+    service = start()
+    answers = pasted(service)
+    assert [answer["return_name"] for answer in answers] == ["OK"] * 3
+    assert [answer["granted_units"] for answer in answers] == [60, 60, 0]
     with Client(service.operations_url) as client:
         status, body = client.get("/readyz")
         assert status == 200
@@ -84,6 +92,15 @@ def test_the_data_is_there_again_after_a_restart(start: Start) -> None:
     with second.client() as client:
         again = client.event("release", "other", 0, used_units=1)
     assert float(again["balance"]["available"]) < float(before["balance"]["available"])
+
+
+def test_what_it_prints_can_be_pasted_after_every_start(start: Start) -> None:
+    first = start()
+    before = pasted(first)
+    assert first.stop() == 0
+    after = pasted(start())
+    assert [answer["granted_units"] for answer in after] == [60, 60, 0]
+    assert {answer["session_id"] for answer in after}.isdisjoint(a["session_id"] for a in before)
 
 
 def test_several_workers_share_the_port(start: Start) -> None:

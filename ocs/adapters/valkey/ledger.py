@@ -267,34 +267,36 @@ class ValkeyLedger:
 
     async def _again(self, command: Command, fault: ReplyError | StoreFault) -> StoreReply:
         """Send a call again after `fault`, until it is answered or the time limit passes."""
-        until = monotonic_s() + self._patience_s
+        until_s = monotonic_s() + self._patience_s
         maybe_done = False
         while True:
-            if isinstance(fault, ReplyError) and not not_executed(fault):
+            unexecuted = not_executed(fault)
+            if isinstance(fault, ReplyError) and not unexecuted:
                 raise fault
-            maybe_done = maybe_done or not not_executed(fault)
-            if isinstance(fault, ReplyError) and fault.code in _BUSY:
+            maybe_done = maybe_done or not unexecuted
+            if self._is_final(fault) or monotonic_s() >= until_s:
                 break
             try:
-                await self._make_ready(fault, until)
+                await self._make_ready(fault, until_s)
                 return await self._connection.execute(*command)
             except (ReplyError, StoreFault) as next_fault:
                 fault = next_fault
-            if monotonic_s() >= until:
-                maybe_done = maybe_done or not not_executed(fault)
-                break
         if maybe_done:
             raise OutcomeUnknown(str(fault)) from fault
         raise LedgerUnavailable(str(fault)) from fault
 
-    async def _make_ready(self, fault: ReplyError | StoreFault, until: float) -> None:
-        left_s = max(0.0, until - monotonic_s())
+    def _is_final(self, fault: ReplyError | StoreFault) -> bool:
+        """Tell whether waiting is no use: the store is full or stuck, or too much waits for it."""
+        if isinstance(fault, ReplyError):
+            return fault.code in _BUSY
+        return isinstance(fault, StoreUnavailable) and self._connection.connected
+
+    async def _make_ready(self, fault: ReplyError | StoreFault, until_s: float) -> None:
+        left_s = max(0.0, until_s - monotonic_s())
         if function_not_found(fault):
             await self._connection.ensure_loaded()
         elif not self._connection.connected:
             await self._connection.wait_connected(left_s)
-        elif isinstance(fault, StoreUnavailable):
-            raise LedgerUnavailable(str(fault)) from fault
         else:
             await asyncio.sleep(min(_PAUSE_S, left_s))
 
