@@ -111,6 +111,7 @@ async def test_books_are_right_while_charges_go_on(bank: Bank) -> None:
         while not stop.is_set():
             await bank.start(name, f"busy{number}")
             number += 1
+            await asyncio.sleep(0.001)
         return number
 
     busy = [asyncio.create_task(charge_on(name)) for name in ("alice", "bob")]

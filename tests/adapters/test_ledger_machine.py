@@ -8,7 +8,7 @@ repeat that got a new transaction would be a second charge.
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -76,8 +76,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self.connection.close())
         self.runner.close()
 
-    def run(self, step: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(step)
+    def run(self, step: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await step
+
+        return self.runner.run(wait())
 
     # The world ----------------------------------------------------------------------------------
 

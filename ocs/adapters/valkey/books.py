@@ -1,8 +1,8 @@
 """Reads whole partitions for `ocs verify`.
 
 One scan of the store sorts the names of wallets and sessions by partition. Each partition is then
-read in one transaction, so that it is an image of one moment; what was created between the scan and
-the transaction is found when the partition is read again.
+read in one transaction, so that it is an image of one moment. Sessions that were opened since the
+scan show in the list of deadlines, which is part of the image: it is then taken again with them.
 """
 
 from collections import defaultdict
@@ -14,13 +14,15 @@ import msgspec
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.keys import Keys, label
-from ocs.usecases.addresses import parse_session_address, parse_wallet_address
+from ocs.usecases.addresses import parse_session_address, parse_wallet_address, wallet_address
 from ocs.usecases.verification import Change, Entry, Image
 
 _SCAN_COUNT: Final = 1_000
 _PAGE: Final = 5_000
 """Entries of the journal read at once."""
 _WALLET_PARTS: Final = 2
+_LOOKS: Final = 20
+"""How often a partition is read anew until no session was opened since its names were known."""
 
 
 class ValkeyBooks:
@@ -60,29 +62,41 @@ class ValkeyBooks:
     async def _read(self, partition: int, names: list[str]) -> Image:
         keys = Keys(partition)
         addresses = [name.partition("}")[2] for name in names]
-        at_wallets = [a[2:] for a in addresses if a.startswith("w:")]
-        at_sessions = [a[2:] for a in addresses if a.startswith("s:")]
-        reads = [("GET", keys.wallet(address)) for address in at_wallets]
-        reads += [("GET", keys.definitions(address)) for address in at_wallets]
-        reads += [("GET", keys.session(address)) for address in at_sessions]
+        of_wallets = {a[2:] for a in addresses if a.startswith("w:")}
+        of_sessions = {a[2:] for a in addresses if a.startswith("s:")}
+        image = await self._look(keys, sorted(of_wallets), sorted(of_sessions))
+        for _ in range(_LOOKS):
+            # Every open session has a deadline: one that is not known yet was opened since.
+            opened = image.deadlines - of_sessions
+            if not opened:
+                break
+            of_sessions |= opened
+            of_wallets |= {wallet_address(parse_session_address(address)) for address in opened}
+            image = await self._look(keys, sorted(of_wallets), sorted(of_sessions))
+        return image
+
+    async def _look(self, keys: Keys, of_wallets: list[str], of_sessions: list[str]) -> Image:
+        reads = [("GET", keys.wallet(address)) for address in of_wallets]
+        reads += [("GET", keys.definitions(address)) for address in of_wallets]
+        reads += [("GET", keys.session(address)) for address in of_sessions]
         values, members, last = await self._at_once(keys, reads)
-        half = len(at_wallets)
+        half = len(of_wallets)
         wallets = [
             (parse_wallet_address(address), records.decode_wallet(wallet, definitions))
             for address, wallet, definitions in zip(
-                at_wallets, values[:half], values[half : 2 * half], strict=True
+                of_wallets, values[:half], values[half : 2 * half], strict=True
             )
             if wallet is not None and definitions is not None
         ]
         # A closed session may have faded since the scan.
         sessions = {
             address: records.decode_session(parse_session_address(address), data)
-            for address, data in zip(at_sessions, values[2 * half :], strict=True)
+            for address, data in zip(of_sessions, values[2 * half :], strict=True)
             if data is not None
         }
         return Image(
-            partition=partition,
-            entries=tuple([entry async for entry in self.entries(partition, last)]),
+            partition=int(keys.label),
+            entries=tuple([entry async for entry in self.entries(int(keys.label), last)]),
             wallets=tuple(wallets),
             sessions=tuple(sessions.values()),
             deadlines=frozenset(members),
