@@ -5,10 +5,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ocs.bootstrap.checking import Finding, Report, check_all
+from ocs.cli.office import people
 from ocs.cli.options import ConfigOption, JsonOption
 from ocs.config.location import shipped_configuration
 
@@ -38,23 +39,21 @@ def check(
 
 
 def _show(report: Report) -> None:
-    console = Console()
-    console.print(f"[bold]{report.configuration}[/bold]", highlight=False)
+    console = people()
+    console.print(Text(report.configuration, "bold"))
     for area, what in _AREAS.items():
         found = [finding for finding in report.findings if finding.area == area]
         if area not in report.checked:
-            console.print(f"  [yellow]not checked[/yellow]  {area}")
+            console.print(Text.assemble(("  not checked", "yellow"), f"  {area}"))
         elif found:
-            console.print(f"  [red]{len(found):>4} wrong[/red]  {area}")
+            console.print(Text.assemble((f"  {len(found):>5} wrong", "red"), f"  {area}"))
         else:
-            console.print(f"  [green]      good[/green]  {area}: {what}", highlight=False)
+            console.print(Text.assemble(("         good", "green"), f"  {area}: {what}"))
     if report.findings:
         console.print(_table(report.findings))
     for tariff in report.tariffs:
-        console.print(
-            f"  tariff {tariff.name}: {tariff.rates} rates, {tariff.usage_type}, {tariff.currency}",
-            highlight=False,
-        )
+        about = f"{tariff.rates} rates, {tariff.usage_type}, {tariff.currency}"
+        console.print(f"  tariff {tariff.name}: {about}")
 
 
 def _table(findings: tuple[Finding, ...]) -> Table:

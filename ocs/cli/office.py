@@ -99,11 +99,19 @@ def show_json(value: object) -> None:
 
 
 def show_table(table: Table) -> None:
-    """Print a result for people; in a pipe no line is broken, for `grep` and `cut`."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH)
-    console.print(table)
+    """Print a result for people."""
+    people().print(table)
+
+
+def people() -> Console:
+    """Give the console for people.
+
+    What names and numbers hold is no markup. In a pipe no line is broken, for `grep` and `cut`.
+    """
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, width=PIPE_WIDTH)
 
 
 def unknown(what: str) -> NoReturn:

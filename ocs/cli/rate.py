@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ocs.adapters.clock import wall_ms
 from ocs.bootstrap.pricing import opened_tariffs
 from ocs.bootstrap.seeds import cleaner
 from ocs.bootstrap.stores import CannotStart
-from ocs.cli.office import Office, Place, at_office, show_json, unknown
+from ocs.cli.office import Office, Place, at_office, people, show_json, unknown
 from ocs.cli.options import (
     ASKED_WRONGLY,
     ConfigOption,
@@ -97,12 +97,13 @@ def _tariffs(settings: Settings, plan: str) -> tuple[str, ...]:
 
 
 def _show(explanation: Explanation, number: str) -> None:
-    console = Console(highlight=False)
-    console.print(
-        f"[bold]{number}[/bold] is {explanation.destination or 'unnamed'}: prefix"
+    console = people()
+    about = (
+        f" is {explanation.destination or 'unnamed'}: prefix"
         f" {explanation.prefix or '(any)'} of tariff {explanation.tariff}"
         f" ({explanation.model}, {explanation.currency}), {explanation.units} units"
     )
+    console.print(Text.assemble((number, "bold"), about))
     table = Table("what", box=None, pad_edge=False)
     for name in ("from", "to", "times", "price", "amount"):
         table.add_column(name, justify="right")

@@ -18,6 +18,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ocs.adapters.clock import monotonic_s, wall_ms
 from ocs.cli.office import show_json, show_table
@@ -163,5 +164,5 @@ def show_report(report: ReplayReport) -> None:
     table.add_row("money moved", moved or "none")
     table.add_row("repeats", f"{report.idempotency_hits} answered again, {report.retries} retries")
     if report.copies_that_differ:
-        table.add_row("copies", f"[red]{report.copies_that_differ} differ[/red]")
+        table.add_row("copies", Text(f"{report.copies_that_differ} differ", "red"))
     show_table(table)

@@ -18,7 +18,7 @@ from ocs.cli.options import ASKED_WRONGLY, ConfigOption, DirectoryOption, JsonOp
 from ocs.cli.views import ShownSession, session_table, shown_session
 from ocs.domain.session import State
 from ocs.usecases.addresses import parse_session_address
-from ocs.usecases.ports import SessionKey
+from ocs.usecases.ports import SessionKey, SessionView, WalletKey
 
 app = typer.Typer(no_args_is_help=True, help="Sessions: list, show.")
 
@@ -43,11 +43,7 @@ def list_sessions(
         look_at = limit if state is None else MOST_LOOKED_AT
         views = await office.stores.ledger.sessions(office.tenant, look_at)
         wanted = [view for view in views if state in (None, view.state)][:limit]
-        currencies = {
-            one.account: one.currency
-            for one in await office.stores.directory.accounts(office.tenant)
-        }
-        return [shown_session(view, currencies.get(view.key.account, "")) for view in wanted]
+        return [await _shown(office, view) for view in wanted]
 
     sessions = at_office(Place(config, directory, store, tenant), work)
     if as_json:
@@ -74,8 +70,7 @@ def show(
     async def work(office: Office) -> ShownSession | None:
         key = await _key(office, session, subscriber)
         view = await office.stores.ledger.session(key)
-        account = await office.stores.directory.account(key.tenant, key.account)
-        return None if view is None else shown_session(view, account.currency if account else "")
+        return None if view is None else await _shown(office, view)
 
     shown = at_office(Place(config, directory, store, tenant), work)
     if shown is None:
@@ -85,7 +80,16 @@ def show(
         return
     show_table(session_table([shown]))
     for hold in shown.holds:
-        typer.echo(f"holds {hold}")
+        amount = f"{hold.amount} {hold.unit}".strip()
+        typer.echo(f"holds {amount} of {hold.bucket} for rating group {hold.rating_group}")
+
+
+async def _shown(office: Office, view: SessionView) -> ShownSession:
+    key = view.key
+    account = await office.stores.directory.account(key.tenant, key.account)
+    wallet = await office.stores.ledger.balance(WalletKey(key.tenant, key.wallet_group))
+    buckets = () if wallet is None else wallet.definition.buckets
+    return shown_session(view, account.currency if account else "", buckets)
 
 
 async def _key(office: Office, session: str, subscriber: str) -> SessionKey:

@@ -3,17 +3,22 @@
 The same values go into the table and into --json, so that a script reads what its writer saw.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from msgspec import Struct
 from rich.table import Table
 
 from ocs.domain.money import currency as known_currency
 from ocs.domain.money import format_money
+from ocs.domain.session import State
 from ocs.domain.wallet import FOREVER_MS, Bucket, BucketKind
 from ocs.usecases.addresses import session_address
 from ocs.usecases.ports import BucketBalance, SessionView
 from ocs.usecases.provisioning import AccountView
+
+_WITH_DEADLINE: Final = frozenset({State.OPEN, State.IDLE})
 
 
 class ShownBucket(Struct, frozen=True):
@@ -47,6 +52,15 @@ class ShownAccount(Struct, frozen=True):
     buckets: tuple[ShownBucket, ...]
 
 
+class ShownHold(Struct, frozen=True):
+    """What one service of a session holds of one bucket."""
+
+    rating_group: str
+    bucket: str
+    amount: str
+    unit: str
+
+
 class ShownSession(Struct, frozen=True):
     """A session; `session_ref` is what answers carry, `charged` in the account's currency."""
 
@@ -62,7 +76,7 @@ class ShownSession(Struct, frozen=True):
     charged: str
     currency: str
     repeats: int
-    holds: tuple[str, ...]
+    holds: tuple[ShownHold, ...]
     last_code: str
     transaction_id: str
 
@@ -122,8 +136,12 @@ def _shown_bucket(bucket: Bucket, numbers: BucketBalance, currency: str) -> Show
     )
 
 
-def shown_session(view: SessionView, currency: str) -> ShownSession:
-    """Write a session; without a currency (its account is gone) charged stays an integer."""
+def shown_session(view: SessionView, currency: str, buckets: Iterable[Bucket] = ()) -> ShownSession:
+    """Write a session of a wallet with these buckets.
+
+    Without a currency (its account is gone) amounts stay integers.
+    """
+    of_units = {bucket.bucket for bucket in buckets if bucket.kind is BucketKind.UNITS}
 
     def money(amount: int) -> str:
         return format_money(amount, known_currency(currency)) if currency else str(amount)
@@ -134,14 +152,19 @@ def shown_session(view: SessionView, currency: str) -> ShownSession:
         session_id=view.key.session_id,
         state=view.state,
         opened=shown_time(view.opened_ms),
-        deadline=shown_time(view.deadline_ms),
+        deadline=shown_time(view.deadline_ms) if view.state in _WITH_DEADLINE else "",
         answered=shown_time(view.answer_ms),
         elapsed_units=view.elapsed_units,
         granted_units=view.granted_units,
         charged=money(view.charged_amount),
         currency=currency,
         repeats=view.repeats,
-        holds=tuple(f"{hold.rating_group} {hold.bucket} {hold.amount}" for hold in view.holds),
+        holds=tuple(
+            ShownHold(hold.rating_group, hold.bucket, str(hold.amount), "units")
+            if hold.bucket in of_units
+            else ShownHold(hold.rating_group, hold.bucket, money(hold.amount), currency)
+            for hold in view.holds
+        ),
         last_code="" if view.last is None else view.last.code,
         transaction_id="" if view.last is None else view.last.transaction_id,
     )

@@ -4,6 +4,7 @@ Numbers are small on purpose: with prices, balances and increments of the same o
 buckets and rounding ties come up all the time, where realistic amounts would never meet.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -99,17 +100,42 @@ def limits() -> st.SearchStrategy[ChargeLimits]:
     )
 
 
-def uses(groups: dict[str, list[str]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+def use(groups: dict[str, list[str]]) -> st.SearchStrategy[dict[str, Any]]:
     """What is reported and asked for; `groups` names the subjects of each rating group."""
-    one = st.sampled_from(sorted(groups)).flatmap(
+    return st.sampled_from(sorted(groups)).flatmap(
         lambda group: st.fixed_dictionaries(
             {
                 "group": st.just(group),
-                "subject": st.sampled_from([groups[group][0], *groups[group]]),
+                "subject": st.sampled_from([groups[group][0]] * 3 + groups[group]),
                 "used": st.one_of(st.just(0), st.integers(0, 130)),
-                "ask": st.one_of(st.just(0), st.integers(1, 130), st.just(60)),
+                "ask": st.sampled_from([60, 60, 60, 0, 1, 45, 130]),
                 "cap": st.sampled_from([130, 130, 50]),
             }
         )
     )
-    return st.lists(one, min_size=1, max_size=2, unique_by=lambda use: use["group"])
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """How a request departs from the plain one. `lag_s`: the event is older than now."""
+
+    number: str = "next"
+    lag_s: int = 0
+    answer_s: int | None = None
+    answered: bool = False
+    can_open: bool = True
+    dry_run: bool = False
+    stale: int = 0
+
+
+def troubles() -> st.SearchStrategy[Trouble]:
+    return st.builds(
+        Trouble,
+        number=st.sampled_from(["next", "next", "next", "older", "far", "key"]),
+        lag_s=st.sampled_from([0, 0, 0, 30, 400, -20]),
+        answer_s=st.sampled_from([None, None, 0, 5, 60]),
+        answered=st.booleans(),
+        can_open=st.sampled_from([True] * 7 + [False]),
+        dry_run=st.sampled_from([False] * 7 + [True]),
+        stale=st.sampled_from([0] * 9 + [1]),
+    )

@@ -54,7 +54,7 @@ SESSIONS = [
     for account, name in (("ann", "s1"), ("ann", "s2"), ("bob", "s3"))
 ]
 GROUPS = {"0": ["t0", "t1", "t2"], "1": ["u0", "u1", "free"]}
-KINDS = [Kind.START, Kind.UPDATE, Kind.UPDATE, Kind.UPDATE, Kind.RELEASE, Kind.EVENT]
+sessions = st.sampled_from(SESSIONS)
 T = TypeVar("T")
 
 
@@ -68,6 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.reference = ReferenceLedger(forgets=False)
         self.real = RealBench(self.connection, library)
         self.calls: list[ChargeCall] = []
+        self.granted: dict[tuple[SessionKey, str], int] = {}
         self.transactions: dict[str, str] = {}
         self.numbers = dict.fromkeys(SESSIONS, 0)
         self.now_ms = BASE_MS
@@ -98,7 +99,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self._begin())
         self._define(data.draw(draw.definitions(1)))
         for bucket in self.definition.buckets:
-            self._credit(bucket.bucket, data.draw(st.integers(0, 200)), f"first {bucket.bucket}")
+            amount = data.draw(st.integers(0, 400))
+            self._credit(bucket.bucket, amount, f"first {bucket.bucket}")
 
     async def _begin(self) -> None:
         self.connection.start()
@@ -129,51 +131,64 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # Charging -----------------------------------------------------------------------------------
 
+    @rule(session=sessions, use=draw.use(GROUPS))
+    def start(self, session: SessionKey, use: dict[str, Any]) -> None:
+        self._plain(Kind.START, session, use)
+
+    @rule(session=sessions, use=draw.use(GROUPS))
+    def update(self, session: SessionKey, use: dict[str, Any]) -> None:
+        self._plain(Kind.UPDATE, session, use)
+
+    @rule(session=sessions, use=draw.use(GROUPS))
+    def go_on(self, session: SessionKey, use: dict[str, Any]) -> None:
+        """What happens most of the time: all that was granted was used, and more is wanted."""
+        granted = self.granted.get((session, use["group"]), 0)
+        self._plain(Kind.UPDATE, session, {**use, "used": granted, "ask": 60})
+
+    @rule(session=sessions, use=draw.use(GROUPS))
+    def release(self, session: SessionKey, use: dict[str, Any]) -> None:
+        self._plain(Kind.RELEASE, session, use)
+
+    @rule(session=sessions, use=draw.use(GROUPS))
+    def one_shot(self, session: SessionKey, use: dict[str, Any]) -> None:
+        self._plain(Kind.EVENT, session, use)
+
+    def _plain(self, kind: Kind, session: SessionKey, use: dict[str, Any]) -> None:
+        self._charge(self._call(kind, session, [use], draw.Trouble()))
+
     @rule(
-        kind=st.sampled_from(KINDS),
-        session=st.sampled_from(SESSIONS),
-        uses=draw.uses(GROUPS),
-        number=st.sampled_from(["next"] * 5 + ["older", "far", "key"]),
-        lag_s=st.sampled_from([0, 0, 0, 30, 400, -20]),
-        answer_s=st.sampled_from([None, None, None, 0, 5, 60]),
-        answered=st.booleans(),
-        can_open=st.sampled_from([True] * 7 + [False]),
-        dry_run=st.sampled_from([False] * 7 + [True]),
-        version=st.sampled_from(["current"] * 9 + ["old"]),
+        kind=st.sampled_from(Kind),
+        session=sessions,
+        uses=st.lists(draw.use(GROUPS), min_size=1, max_size=2, unique_by=lambda use: use["group"]),
+        trouble=draw.troubles(),
     )
-    def charge(
-        self,
-        *,
-        kind: Kind,
-        session: SessionKey,
-        uses: list[dict[str, Any]],
-        number: str,
-        lag_s: int,
-        answer_s: int | None,
-        answered: bool,
-        can_open: bool,
-        dry_run: bool,
-        version: str,
+    def trouble(
+        self, kind: Kind, session: SessionKey, uses: list[dict[str, Any]], trouble: draw.Trouble
     ) -> None:
-        event_ms = self.now_ms - lag_s * 1000
-        request = self._request(session, number)
-        call = ChargeCall(
+        """Late, early, unanswered, out of order, by key, dry, stale, or of two services at once."""
+        self._charge(self._call(kind, session, uses, trouble))
+
+    def _call(
+        self, kind: Kind, session: SessionKey, uses: list[dict[str, Any]], trouble: draw.Trouble
+    ) -> ChargeCall:
+        event_ms = self.now_ms - trouble.lag_s * 1000
+        request = self._request(session, trouble.number)
+        by_key = trouble.number == "key"
+        return ChargeCall(
             session=session,
             kind=kind,
-            request_number=request if number != "key" else -1,
-            request_key=f"key {request}" if number == "key" else "",
+            request_number=-1 if by_key else request,
+            request_key=f"key {request}" if by_key else "",
             fingerprint=f"{kind} {uses}",
-            wallet_version=self.definition.version - (version == "old"),
+            wallet_version=self.definition.version - trouble.stale,
             event_ms=event_ms,
-            answer_ms=0 if answer_s is None else event_ms - answer_s * 1000,
-            answered=answered and kind is not Kind.EVENT,
-            dry_run=dry_run,
-            can_open=can_open,
+            answer_ms=0 if trouble.answer_s is None else event_ms - trouble.answer_s * 1000,
+            answered=trouble.answered and kind is not Kind.EVENT,
+            dry_run=trouble.dry_run,
+            can_open=trouble.can_open,
             limits=self.limits,
-            services=tuple(self._service(kind, use, known=can_open) for use in uses),
+            services=tuple(self._service(kind, use, known=trouble.can_open) for use in uses),
         )
-        self.calls.append(call)
-        self._charge(call)
 
     def _request(self, session: SessionKey, choice: str) -> int:
         latest = self.numbers[session]
@@ -228,10 +243,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.numbers[call.session] += other
 
     def _charge(self, call: ChargeCall) -> None:
+        self.calls.append(call)
         mine = self.run(self.reference.charge(call))
         real = self.run(_charged(self.real.ledger, call))
         self._same_transactions(mine.result, real.result)
         agree(bare(real), bare(mine))
+        for service in mine.result.services if mine.result else ():
+            self.granted[call.session, service.rating_group] = service.granted_units
 
     def _same_transactions(self, mine: ChargeResult | None, real: ChargeResult | None) -> None:
         if mine and real:
@@ -254,7 +272,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now_ms += seconds * 1000
         self.run(self._set_now())
 
-    @rule(session=st.sampled_from(SESSIONS))
+    @rule(session=sessions)
     def expire(self, session: SessionKey) -> None:
         mine = self.run(self.reference.expire(session))
         assert self.run(self.real.ledger.expire(session)) == mine

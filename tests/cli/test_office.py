@@ -1,10 +1,12 @@
 """Commands that work on the store: accounts, subscribers, credits, sessions, the books."""
 
 import asyncio
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import typer
+from msgspec import Raw
 
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import EmbeddedStore
@@ -15,12 +17,18 @@ from ocs.bootstrap import stores
 from ocs.cli.office import Office, Place, at_office
 from ocs.config.settings import Ledger
 from ocs.domain.events import Kind
+from ocs.domain.ladder import compile_ladder, packed
+from ocs.domain.results import ResultCode
+from ocs.domain.wallet import MAIN_PAYER, Payer
 from ocs.usecases.ports import (
     ChargeCall,
     ChargeLimits,
     LedgerUnavailable,
     OutcomeUnknown,
+    Segment,
+    ServiceCall,
     SessionKey,
+    encode,
 )
 from tests.cli.conftest import Execute
 from tests.cli.terminal import Terminal
@@ -159,6 +167,10 @@ def test_a_credit_shows_its_reference_before_it_is_given(terminal: Terminal) -> 
 def test_sessions_are_listed_and_shown(terminal: Terminal, store_server: EmbeddedStore) -> None:
     terminal.run("account", "create", "acme", "--currency", "EUR")
     terminal.run("subscriber", "create", "4411", "--account", "acme", "--plan", "standard")
+    terminal.run("credit", "top-up", "acme", "10")
+    minutes = ("--kind", "units", "--usage-type", "voice")
+    terminal.run("account", "add-bucket", "acme", "minutes", *minutes)
+    terminal.run("credit", "top-up", "acme", "45", "--bucket", "minutes")
     asyncio.run(_open_session(store_server.url))
     [listed] = terminal.json("session", "list", "--state", "open")
     assert listed["session_ref"] == "demo/acme/acme/call-1"
@@ -167,30 +179,57 @@ def test_sessions_are_listed_and_shown(terminal: Terminal, store_server: Embedde
     assert listed == terminal.json("session", "show", "demo/acme/acme/call-1")
     assert listed == terminal.json("session", "show", "call-1", "--subscriber", "4411")
     assert terminal.rows("session", "list")[0][:2] == ["demo/acme/acme/call-1", "open"]
-    assert terminal.rows("session", "show", "demo/acme/acme/call-1")[0][1] == "open"
+    shown = terminal.run("session", "show", "demo/acme/acme/call-1")
+    assert "holds 0.06 EUR of main for rating group 0" in shown
+    assert "holds 45 units of minutes for rating group 0" in shown
+    assert listed["deadline"]
+    asyncio.run(_close_session(store_server.url))
+    [closed] = terminal.json("session", "list")
+    assert (closed["state"], closed["deadline"], closed["holds"]) == ("closed", "", [])
 
 
 async def _open_session(url: str) -> None:
-    """A start that asks for nothing."""
+    """A start that asks for a minute: 45 s from a bucket, and 15 s of a minute for 0.06."""
+    await _charge(url, Kind.START, 0, 60)
+
+
+async def _close_session(url: str) -> None:
+    await _charge(url, Kind.RELEASE, 1, 0)
+
+
+async def _charge(url: str, kind: Kind, number: int, ask_units: int) -> None:
     library = assemble()
+    price = compile_ladder(Fraction(0), [(0, 60, Fraction(60_000))])
+    minute = ServiceCall(
+        rating_group="0",
+        used_units=0,
+        ask_units=ask_units,
+        cap_units=ask_units,
+        minimum_units=1,
+        timed=1,
+        free=0,
+        subject="44",
+        payers=(Payer("minutes", 1, 1), MAIN_PAYER),
+        segments=(Segment(0, Raw(encode(packed(price))), ""),),
+    )
     async with Connection(url, library=library) as connection:
         ledger = ValkeyLedger(connection, Ledger().partitions, library)
         call = ChargeCall(
             session=SessionKey("demo", "acme", "acme", "call-1"),
-            kind=Kind.START,
-            request_number=0,
+            kind=kind,
+            request_number=number,
             request_key="",
             fingerprint="f",
-            wallet_version=0,
+            wallet_version=2,
             event_ms=1,
             answer_ms=0,
             answered=False,
             dry_run=False,
             can_open=True,
             limits=ChargeLimits(),
-            services=(),
+            services=(minute,),
         )
-        await ledger.charge(call)
+        assert (await ledger.charge(call)).code is ResultCode.OK
 
 
 def test_the_books_are_right_until_somebody_meddles(terminal: Terminal, execute: Execute) -> None:

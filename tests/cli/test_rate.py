@@ -68,3 +68,17 @@ def test_a_blocked_destination_is_explained_and_refused(
     terminal = Terminal()
     terminal.run("rate", "44", "-s", "1", expect=1)
     assert "RATE_BLOCKED: UK may not be called" in terminal.stderr
+
+
+def test_a_name_in_brackets_is_a_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Names are the operator's; to the library that prints, brackets would be its own markup."""
+    folder = tmp_path_factory.mktemp("tariffs")
+    header = "# currency = EUR\nprefix,destination,price_1,price_n,interval_1,interval_n\n"
+    (folder / "a-z.csv").write_text(header + "49,Germany [bold] and a long name [/x],1,1,1,1\n")
+    monkeypatch.setenv("OCS_RATING_TARIFFS", str(folder))
+    first = Terminal().run("rate", "49", "-s", "1").splitlines()[0]
+    assert first == (
+        "49 is Germany [bold] and a long name [/x]: prefix 49 of tariff a-z (interval, EUR), 1 units"
+    )
