@@ -1,14 +1,15 @@
 """What the Makefile, the README and the Dockerfile tell people to type exists."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ocs.cli.app import app
 from tests.architecture import tree
 
 DOCUMENTS = ("README.md", "CHANGELOG.md", "Makefile", "Dockerfile", "docs")
@@ -102,15 +103,9 @@ def help_of(command: str) -> str:
 
 
 def _help(*words: str) -> str:
-    answer = subprocess.run(
-        [sys.executable, "-m", "ocs", *words, "--help"],
-        cwd=tree.ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"},
-    )
-    return "" if answer.returncode else answer.stdout
+    runner = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+    answer = runner.invoke(app, [*words, "--help"])
+    return "" if answer.exit_code else answer.stdout
 
 
 @pytest.mark.parametrize(
