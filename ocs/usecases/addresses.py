@@ -17,8 +17,8 @@ from ocs.usecases.ports import SessionKey, WalletKey
 
 _PLAIN: Final = "-._~:@+"
 _is_plain: Final = re.compile(r"[A-Za-z0-9\-._~:@+]*").fullmatch
-_MOST_KEPT: Final = 10_000
-"""Addresses remembered: each is asked for a few times while its event is in hand."""
+_MOST_KEPT: Final = 100_000
+"""Accounts whose spelling is remembered, about 30 MB at the most."""
 _SESSION_PARTS: Final = 4
 
 
@@ -38,10 +38,16 @@ def _spell_wallet(tenant: str, wallet_group: str) -> str:
     return f"{quoted(tenant)}/{quoted(wallet_group)}"
 
 
-@lru_cache(maxsize=_MOST_KEPT)
 def session_address(key: SessionKey) -> str:
     """Spell a session."""
-    return f"{wallet_address(key)}/{quoted(key.account)}/{quoted(key.session_id)}"
+    session_id = key.session_id
+    part = session_id if _is_plain(session_id) else quoted(session_id)
+    return _spell_account(key.tenant, key.wallet_group, key.account) + part
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _spell_account(tenant: str, wallet_group: str, account: str) -> str:
+    return f"{_spell_wallet(tenant, wallet_group)}/{quoted(account)}/"
 
 
 def parse_wallet_address(text: str) -> WalletKey:

@@ -54,7 +54,8 @@ _REASONS: Final = {
     ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
     ResultCode.RATE_BLOCKED: "this destination is blocked",
     ResultCode.RATING_FAILED: (
-        "the subscriber's plan is not configured, or its rate is in another currency"
+        "the subscriber's plan is not configured, its rate is in another currency,"
+        " or the use costs more than can be kept"
     ),
 }
 _TOO_OLD: Final = (
@@ -169,7 +170,8 @@ class Charger:
             reply = await self._ask_ledger(event, payment, priced)
         else:
             raise LedgerUnavailable("the wallet's definitions keep changing")
-        if reply.code is ResultCode.UNKNOWN_SUBSCRIBER:
+        if reply.code in (ResultCode.UNKNOWN_SUBSCRIBER, ResultCode.RATING_FAILED):
+            # No wallet, or more money than the ledger can count: nothing moved.
             return await self._refuse(event, reply.code, payment.session)
         if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
             return await self._unknown_session(event, payment, priced)

@@ -86,7 +86,7 @@ class Client:
         status, _, answer = self.exchange(body.encode())
         return status, answer
 
-    def exchange(self, body: bytes) -> tuple[int, Message, dict[str, Any]]:
+    def exchange(self, body: bytes) -> tuple[int, Message, Any]:
         """Send a body; give status, headers and answer."""
         self._connection.request("POST", "/realtime", body, {"Content-Type": "application/json"})
         response = self._connection.getresponse()

@@ -360,6 +360,10 @@ def call(kind: str, number: int, **units: int) -> bytes:
     return json.dumps(event(kind, number, subscriber=UNTOUCHED, **units)).encode()
 
 
+UNANSWERED = {-11, -12}
+"""TOO_BUSY and OUTCOME_UNKNOWN in `return_codes.ini`."""
+
+
 def settled_and_left(client: Client, sent: bytes) -> tuple[int, str, str, str]:
     """Send until it is answered, as a client does."""
     while True:
@@ -407,3 +411,29 @@ def test_the_store_hangs(away: Service, own_server: EmbeddedStore) -> None:
         assert settled_and_left(client, update) == (200, "OK", "0.06", "0.88")
         release = call("release", 2, used_units=0)
         assert settled_and_left(client, release) == (200, "OK", "0.00", "0.94")
+
+
+def test_the_store_hangs_in_the_middle_of_an_array(
+    away: Service, own_server: EmbeddedStore
+) -> None:
+    """It too is answered in time, however many events are in it, and each can be sent again."""
+    assert own_server.pid
+    starts = [
+        event("start", 0, subscriber=UNTOUCHED, requested_units=1) | {"session_id": f"call-{n}"}
+        for n in range(500)
+    ]
+    sent = json.dumps(starts).encode()
+    with away.client() as client:
+        assert client.exchange(call("start", 0, requested_units=60))[0] == 200
+        os.kill(own_server.pid, signal.SIGSTOP)
+        try:
+            _, _, answers = client.exchange(sent)
+        finally:
+            os.kill(own_server.pid, signal.SIGCONT)
+        assert {answer["return_name"] for answer in answers} == {"OUTCOME_UNKNOWN", "TOO_BUSY"}
+        while any(answer["return_code"] in UNANSWERED for answer in answers):
+            _, _, answers = client.exchange(sent)
+        granted = [answer["granted_units"] for answer in answers]
+        # 0.94 buys fifteen sessions a minute each.
+        assert sum(granted) == 15
+        assert answers[-1]["balance"]["held"] == "0.96"

@@ -84,7 +84,7 @@ def definitions(draw: st.DrawFn, version: int) -> WalletDefinition:
     return WalletDefinition(
         version=version,
         currency="EUR",
-        active=draw(st.sampled_from([True, True, True, True, False])),
+        active=draw(st.sampled_from([True] * 7 + [False])),
         floor_amount=draw(st.sampled_from([0, 0, 0, -40])),
         buckets=tuple(draw(buckets(name)) for name in [*sorted(names), MAIN]),
     )
@@ -95,7 +95,7 @@ def limits() -> st.SearchStrategy[ChargeLimits]:
         ChargeLimits,
         validity_s=st.sampled_from([20, 300]),
         max_ring_s=st.sampled_from([0, 180]),
-        life_units=st.sampled_from([86_400, 100]),
+        life_units=st.sampled_from([86_400, 86_400, 100]),
         max_sessions=st.sampled_from([1_000, 2]),
     )
 
@@ -117,9 +117,10 @@ def use(groups: dict[str, list[str]]) -> st.SearchStrategy[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Trouble:
-    """How a request departs from the plain one. `lag_s`: the event is older than now."""
+    """How a request departs from the plain one. `back`: of an earlier session; `lag_s`: in the past."""
 
     number: str = "next"
+    back: int = 0
     lag_s: int = 0
     answer_s: int | None = None
     answered: bool = False
@@ -132,6 +133,7 @@ def troubles() -> st.SearchStrategy[Trouble]:
     return st.builds(
         Trouble,
         number=st.sampled_from(["next", "next", "next", "older", "far", "key"]),
+        back=st.sampled_from([0, 0, 0, 1]),
         lag_s=st.sampled_from([0, 0, 0, 30, 400, -20]),
         answer_s=st.sampled_from([None, None, 0, 5, 60]),
         answered=st.booleans(),

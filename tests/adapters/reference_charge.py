@@ -260,8 +260,10 @@ class Charge:
 
     def _deliver(self, service: Service, named: ServiceCall) -> tuple[ResultCode, int, int, bool]:
         """One-shot: the units asked for are debited at once, all or nothing."""
-        if self._reserve(service.meter, named, named.ask_units)[0] < named.ask_units:
+        granted, hold = self._reserve(service.meter, named, named.ask_units)
+        if granted < named.ask_units:
             return ResultCode.NO_CREDIT, 0, 0, False
+        self._hold(service, granted, merged(hold.payments))
         self._settle(service, named, named.ask_units)
         code = ResultCode.NOT_CHARGED if named.free else ResultCode.OK
         return code, named.ask_units, 0, False

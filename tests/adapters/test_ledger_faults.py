@@ -152,6 +152,22 @@ async def test_a_hung_store_is_given_up_in_the_end() -> None:
         await ledger(connection, patience_s=0.05).charge(call())
 
 
+async def test_the_time_of_a_call_runs_from_when_it_was_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Calls that are begun together are waited for one after another; all have one time limit."""
+    now_s = iter([0.0, 0.0, 1.0])
+    monkeypatch.setattr("ocs.adapters.valkey.ledger.monotonic_s", lambda: next(now_s))
+    connection = ScriptedConnection(LOST, LOST, connected=False)
+    books = ledger(connection, patience_s=0.5)
+    charges = [books.charge(call()), books.charge(call())]
+    for charge in charges:
+        now_s = iter([1.0])
+        with pytest.raises(OutcomeUnknown):
+            await charge
+    assert connection.waits == 0
+
+
 async def test_an_error_of_the_script_is_a_bug_and_is_raised() -> None:
     connection = ScriptedConnection(ReplyError("ERR", "user_function:1: nil script: on @f:1."))
     with pytest.raises(ReplyError):

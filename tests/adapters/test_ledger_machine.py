@@ -8,6 +8,7 @@ repeat that got a new transaction would be a second charge.
 import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
 
@@ -49,12 +50,10 @@ from tests.adapters.reference_ledger import ReferenceLedger
 from tests.adapters.store import READY_TIMEOUT_S
 
 WALLET = WalletKey("demo", "family")
-SESSIONS = [
-    SessionKey("demo", "family", account, name)
-    for account, name in (("ann", "s1"), ("ann", "s2"), ("bob", "s3"))
-]
+ACCOUNTS = ["ann", "ann", "bob"]
+"""Whose line it is: three calls may go on at a time."""
 GROUPS = {"0": ["t0", "t1", "t2"], "1": ["u0", "u1", "free"]}
-sessions = st.sampled_from(SESSIONS)
+lines = st.sampled_from(range(len(ACCOUNTS)))
 T = TypeVar("T")
 
 
@@ -70,7 +69,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.calls: list[ChargeCall] = []
         self.granted: dict[tuple[SessionKey, str], int] = {}
         self.transactions: dict[str, str] = {}
-        self.numbers = dict.fromkeys(SESSIONS, 0)
+        self.numbers = Counter[SessionKey]()
+        self.hung_up = Counter[int]()
         self.now_ms = BASE_MS
 
     def teardown(self) -> None:
@@ -131,42 +131,49 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # Charging -----------------------------------------------------------------------------------
 
-    @rule(session=sessions, use=draw.use(GROUPS))
-    def start(self, session: SessionKey, use: dict[str, Any]) -> None:
-        self._plain(Kind.START, session, use)
+    @rule(line=lines, use=draw.use(GROUPS), again=st.sampled_from([False] * 3 + [True]))
+    def start(self, line: int, use: dict[str, Any], again: bool) -> None:
+        self.hung_up[line] += not again
+        self._plain(Kind.START, line, use)
 
-    @rule(session=sessions, use=draw.use(GROUPS))
-    def update(self, session: SessionKey, use: dict[str, Any]) -> None:
-        self._plain(Kind.UPDATE, session, use)
+    @rule(line=lines, use=draw.use(GROUPS))
+    def update(self, line: int, use: dict[str, Any]) -> None:
+        self._plain(Kind.UPDATE, line, use)
 
-    @rule(session=sessions, use=draw.use(GROUPS))
-    def go_on(self, session: SessionKey, use: dict[str, Any]) -> None:
+    @rule(line=lines, use=draw.use(GROUPS))
+    def go_on(self, line: int, use: dict[str, Any]) -> None:
         """What happens most of the time: all that was granted was used, and more is wanted."""
-        granted = self.granted.get((session, use["group"]), 0)
-        self._plain(Kind.UPDATE, session, {**use, "used": granted, "ask": 60})
+        granted = self.granted.get((self._session(line), use["group"]), 0)
+        self._plain(Kind.UPDATE, line, {**use, "used": granted, "ask": 60})
 
-    @rule(session=sessions, use=draw.use(GROUPS))
-    def release(self, session: SessionKey, use: dict[str, Any]) -> None:
-        self._plain(Kind.RELEASE, session, use)
+    @rule(line=lines, use=draw.use(GROUPS))
+    def release(self, line: int, use: dict[str, Any]) -> None:
+        self._plain(Kind.RELEASE, line, use)
+        self.hung_up[line] += 1
 
-    @rule(session=sessions, use=draw.use(GROUPS))
-    def one_shot(self, session: SessionKey, use: dict[str, Any]) -> None:
-        self._plain(Kind.EVENT, session, use)
+    @rule(line=lines, use=draw.use(GROUPS))
+    def one_shot(self, line: int, use: dict[str, Any]) -> None:
+        self._plain(Kind.EVENT, line, use)
 
-    def _plain(self, kind: Kind, session: SessionKey, use: dict[str, Any]) -> None:
-        self._charge(self._call(kind, session, [use], draw.Trouble()))
+    def _plain(self, kind: Kind, line: int, use: dict[str, Any]) -> None:
+        self._charge(self._call(kind, self._session(line), [use], draw.Trouble()))
+
+    def _session(self, line: int, back: int = 0) -> SessionKey:
+        """The session that is on a line now, or an earlier one."""
+        number = max(0, self.hung_up[line] - back)
+        return SessionKey("demo", "family", ACCOUNTS[line], f"call {line}.{number}")
 
     @rule(
         kind=st.sampled_from(Kind),
-        session=sessions,
+        line=lines,
         uses=st.lists(draw.use(GROUPS), min_size=1, max_size=2, unique_by=lambda use: use["group"]),
         trouble=draw.troubles(),
     )
     def trouble(
-        self, kind: Kind, session: SessionKey, uses: list[dict[str, Any]], trouble: draw.Trouble
+        self, kind: Kind, line: int, uses: list[dict[str, Any]], trouble: draw.Trouble
     ) -> None:
         """Late, early, unanswered, out of order, by key, dry, stale, or of two services at once."""
-        self._charge(self._call(kind, session, uses, trouble))
+        self._charge(self._call(kind, self._session(line, trouble.back), uses, trouble))
 
     def _call(
         self, kind: Kind, session: SessionKey, uses: list[dict[str, Any]], trouble: draw.Trouble
@@ -272,8 +279,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now_ms += seconds * 1000
         self.run(self._set_now())
 
-    @rule(session=sessions)
-    def expire(self, session: SessionKey) -> None:
+    @rule(line=lines, back=st.sampled_from([0, 0, 1]))
+    def expire(self, line: int, back: int) -> None:
+        session = self._session(line, back)
         mine = self.run(self.reference.expire(session))
         assert self.run(self.real.ledger.expire(session)) == mine
 
@@ -301,9 +309,9 @@ class LedgerMachine(RuleBasedStateMachine):
         agree(real, mine)
         self.reference.check_invariants()
 
-    @staticmethod
-    async def _look(ledger: Any) -> tuple[Any, ...]:
-        views = [await ledger.session(key) for key in SESSIONS]
+    async def _look(self, ledger: Any) -> tuple[Any, ...]:
+        keys = {call.session: None for call in self.calls[-8:]}
+        views = [await ledger.session(key) for key in keys]
         return (await ledger.balance(WALLET), *(bare_view(view) for view in views))
 
 

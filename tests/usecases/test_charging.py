@@ -335,6 +335,22 @@ async def test_an_account_without_a_wallet_is_unknown(office: Office) -> None:
     assert answer.code is ResultCode.UNKNOWN_SUBSCRIBER
 
 
+async def test_use_that_cannot_be_reckoned_with_is_parked(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More money than an integer of the ledger holds: a report gone wrong, for people to look at."""
+
+    async def overflows(_call: ChargeCall) -> Reply:
+        return Reply(ResultCode.RATING_FAILED)
+
+    monkeypatch.setattr(office.ledger, "charge", overflows)
+    release = event(Kind.RELEASE, 1, used=2**53 - 1)
+    for _ in range(2):
+        answer = await office.charger.charge(release)
+        assert (answer.code, answer.settled) == (ResultCode.RATING_FAILED, False)
+    assert office.parked(UNRATED) == 1
+
+
 async def test_memories_are_bounded(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ocs.usecases.charging._MOST_WALLETS_KEPT", 1)
     monkeypatch.setattr("ocs.usecases.preparing._MOST_PRICES_KEPT", 1)

@@ -109,12 +109,12 @@ class ValkeyLedger:
         return _Charging(self, call.session, command, self._connection.execute(*command))
 
     async def after(
-        self, command: Command, session: SessionKey, fault: ReplyError | StoreFault
+        self, command: Command, session: SessionKey, begun_s: float, fault: ReplyError | StoreFault
     ) -> Reply:
-        """Answer a charge whose first sending met a fault."""
+        """Answer a charge whose first sending, at `begun_s`, met a fault."""
         if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
             return Reply(ResultCode.RATING_FAILED)
-        reply = cast("list[bytes]", await self._again(command, fault))
+        reply = cast("list[bytes]", await self._again(command, begun_s, fault))
         if reply[0] == b"STALE":
             return await self.stale(session)
         return _charge_reply(reply)
@@ -260,14 +260,21 @@ class ValkeyLedger:
         return await self._send(("FCALL", function, len(keys), *keys, *arguments))
 
     async def _send(self, command: Command) -> StoreReply:
+        begun_s = monotonic_s()
         try:
             return await self._connection.execute(*command)
         except (ReplyError, StoreFault) as fault:
-            return await self._again(command, fault)
+            return await self._again(command, begun_s, fault)
 
-    async def _again(self, command: Command, fault: ReplyError | StoreFault) -> StoreReply:
-        """Send a call again after `fault`, until it is answered or the time limit passes."""
-        until_s = monotonic_s() + self._patience_s
+    async def _again(
+        self, command: Command, begun_s: float, fault: ReplyError | StoreFault
+    ) -> StoreReply:
+        """Send a call again after `fault`, until it is answered or the time limit passes.
+
+        The limit counts from when the call was begun, not from when somebody came to wait for it:
+        of many that were begun together the last is waited for when all the others are done.
+        """
+        until_s = begun_s + self._patience_s
         maybe_done = False
         while True:
             unexecuted = not_executed(fault)
@@ -360,7 +367,7 @@ def _flat_service(service: ServiceCall) -> tuple[object, ...]:
 class _Charging:
     """A charge that is under way. In the common case it costs one future and nothing else."""
 
-    __slots__ = ("_command", "_future", "_ledger", "_session")
+    __slots__ = ("_begun_s", "_command", "_future", "_ledger", "_session")
 
     def __init__(
         self,
@@ -372,13 +379,15 @@ class _Charging:
         self._ledger = ledger
         self._session = session
         self._command = command
+        self._begun_s = monotonic_s()
         self._future = future
 
     def __await__(self) -> Generator[Any, None, Reply]:
         try:
             reply = yield from self._future
         except (ReplyError, StoreFault) as fault:
-            return (yield from self._ledger.after(self._command, self._session, fault).__await__())
+            after = self._ledger.after(self._command, self._session, self._begun_s, fault)
+            return (yield from after.__await__())
         # The script answers with a list of strings; a check of each would cost as much as reading.
         parts = cast("list[bytes]", reply)
         if parts[0] == b"STALE":

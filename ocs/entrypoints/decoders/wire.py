@@ -22,8 +22,8 @@ from ocs.domain.money import MAX_UNITS
 LONGEST_TEXT: Final = 255
 """Characters of an id or a number; no switch sends longer ones, and they become store keys."""
 
-LONGEST_REF: Final = 1_024
-"""A `session_ref` holds a session id, an account and a partition."""
+LONGEST_REF: Final = 4 * LONGEST_TEXT * 12 + 3
+"""A `session_ref` holds four names; a character is up to four bytes, each up to `%XX`."""
 
 MOST_SERVICES: Final = 32
 """Rating groups of one event: each is a step of the server-side call. Gy clients send up to 10."""

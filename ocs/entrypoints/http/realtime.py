@@ -9,7 +9,8 @@ cancelled when its client goes, because the client will ask again and must find 
 
 *Arrays.* Events of one session are charged in their order, sessions beside each other, so an array
 leaves in few batches to the store; but only so many at once that one array alone never fills the
-worker's room. Each event has its own answer; the array itself is answered with 200.
+worker's room. Each event has its own answer; the array itself is answered with 200. When the store
+is away, all of it together waits no longer than one event would, and the rest is turned away.
 """
 
 import asyncio
@@ -135,14 +136,17 @@ class Realtime:
                         break
         return b"".join(parts)
 
-    def _begin(self, decoded: Decoded) -> Begun:
-        """Begin to answer an event: what is remembered leaves for the store in this tick."""
+    def _begin(self, decoded: Decoded, *, late: bool = False) -> Begun:
+        """Begin to answer an event: what is remembered leaves for the store in this tick.
+
+        `late`: the time that its array had is used up.
+        """
         event = decoded.outcome
         if type(event) is Answer:
             self._observe("", event)
             return None, event
         assert type(event) is Event
-        if self.in_flight >= self._room[event.kind]:
+        if late or self.in_flight >= self._room[event.kind]:
             return None, self._turn_away(event)
         try:
             charging = self._charge(event)
@@ -196,13 +200,16 @@ class Realtime:
             sessions.setdefault(key, []).append(position)
         answers = [_NONE] * len(decoded)
         rounds = max(map(len, sessions.values()), default=0)
+        late = False
         for turn in range(rounds):
             ready = [at[turn] for at in sessions.values() if len(at) > turn]
             for start in range(0, len(ready), self._together):
                 positions = ready[start : start + self._together]
-                begun = [self._begin(decoded[position]) for position in positions]
+                begun = [self._begin(decoded[position], late=late) for position in positions]
                 for position, charging in zip(positions, begun, strict=True):
-                    answers[position] = await self._end(charging)
+                    answer = answers[position] = await self._end(charging)
+                    # The store did not answer in time: no event gets a time of its own after that.
+                    late = late or (answer.code in TRANSIENT and charging[0] is not None)
         return answers
 
     def _refuse(self, answer: Answer, now_ms: int) -> web.StreamResponse:

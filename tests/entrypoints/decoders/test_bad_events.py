@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocs.domain.results import ResultCode
+from ocs.entrypoints.decoders.wire import LONGEST_REF
 from ocs.usecases.answer import Answer
 from tests.entrypoints.decoders.reading import (
     DECODER,
@@ -78,7 +79,7 @@ BAD = [
     ("an event's service without units", START | {"record_type": "event_request", "services": [{}]}, "services[0].requested_units"),
     ("deep unread fields", START | {"colour": nested(17)}, "colour"),
     ("a long number", START | {"called_number": "1" * 256}, "called_number"),
-    ("a long reference", START | {"session_ref": "1" * 1025}, "session_ref"),
+    ("a long reference", START | {"session_ref": "1" * (LONGEST_REF + 1)}, "session_ref"),
 ]  # fmt: skip
 
 

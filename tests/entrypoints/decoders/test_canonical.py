@@ -8,8 +8,10 @@ import pytest
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.entrypoints.decoders.canonical import Decoded, Origin
-from ocs.entrypoints.decoders.wire import _explain
+from ocs.entrypoints.decoders.wire import LONGEST_TEXT, _explain
+from ocs.usecases.addresses import session_address
 from ocs.usecases.answer import Answer
+from ocs.usecases.ports import SessionKey
 from tests.entrypoints.decoders.reading import (
     DECODER,
     NOW_MS,
@@ -339,6 +341,13 @@ def test_an_array_with_unknown_fields_is_read_like_one_without() -> None:
     assert isinstance(plain, list)
     assert isinstance(other, list)
     assert plain[0] == other[0]
+
+
+def test_the_longest_reference_that_is_given_is_taken_back() -> None:
+    name = "\U0001d518" * LONGEST_TEXT
+    ref = session_address(SessionKey("demo", name, name, name))
+
+    assert event_of(START | {"session_id": name, "session_ref": ref}).session_ref == ref
 
 
 def test_an_array_has_a_limit() -> None:

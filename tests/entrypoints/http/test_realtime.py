@@ -250,6 +250,24 @@ async def test_one_array_does_not_fill_the_room_by_itself() -> None:
     assert [item["return_name"] for item in reply.body] == ["OK"] * 20
 
 
+async def test_an_array_that_the_store_has_kept_waiting_is_not_begun_any_further() -> None:
+    """Of twenty events three are begun at a time: each three would wait for a time-out."""
+    events = [START | {"session_id": f"s{number}"} for number in range(20)]
+    async with serving(limits=RealtimeLimits(max_in_flight=15)) as face:
+        face.charger.answers["s4"] = Answer(code=ResultCode.OUTCOME_UNKNOWN, session_id="s4")
+        reply = await call(face, body=[*events, {"session_id": "wrong"}])
+
+    names = [item["return_name"] for item in reply.body]
+    assert names == [
+        *["OK"] * 4,
+        "OUTCOME_UNKNOWN",
+        "OK",
+        *["TOO_BUSY"] * 14,
+        "INVALID_EVENT",
+    ]
+    assert [event.session_id for event in face.charger.events] == [f"s{n}" for n in range(6)]
+
+
 async def test_each_event_of_an_array_needs_room() -> None:
     async with serving(limits=RealtimeLimits(max_in_flight=2)) as face:
         face.charger.gate = asyncio.Event()
