@@ -35,6 +35,7 @@ from ocs.domain.events import Event, Kind
 from ocs.domain.money import currency
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
+from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
 
 Charge = Callable[[Event], Awaitable[Answer]]
 ObserveCharge = Callable[[Event, Answer, float], None]
@@ -141,6 +142,7 @@ class Metrics(Collector):
 
     def __init__(self, *, version: str) -> None:
         self.sessions_expired = 0
+        self.open_sessions: int | None = None
         self._version = version
         self._sources: Sources | None = None
         self._series: dict[_Key, _Series] = {}
@@ -189,6 +191,13 @@ class Metrics(Collector):
         """Return what a scrape is answered with, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
+    async def look(self, count_sessions: Callable[[], Awaitable[int]]) -> None:
+        """Count what only the store knows; where it does not answer, the scrape goes without."""
+        try:
+            self.open_sessions = await count_sessions()
+        except (LedgerUnavailable, OutcomeUnknown):
+            self.open_sessions = None
+
     async def watch_loop(self) -> None:
         """Measure, for ever, how late the event loop comes back to a task that is due."""
         while True:
@@ -206,6 +215,8 @@ class Metrics(Collector):
         yield _counter(
             "ocs_reservations_expired", "Sessions that ran out.", (), [((), self.sessions_expired)]
         )
+        if self.open_sessions is not None:
+            yield _gauge("ocs_open_sessions", "In the whole store.", self.open_sessions)
         if self._sources is not None:
             yield _gauge("ocs_requests_in_flight", "Events in hand.", self._sources.in_flight())
             yield from _store(self._sources)

@@ -85,7 +85,12 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     readiness = Readiness(_checks(connection, tariffs))
     authenticator = _authenticator(settings)
     realtime = _realtime(settings, connection, ledger, tariffs, (metrics, authenticator))
-    operations = Operations(readiness, metrics.render, authenticator)
+    operations = Operations(
+        readiness,
+        metrics.render,
+        authenticator,
+        look=lambda: metrics.look(ledger.open_sessions),
+    )
     metrics.read_from(
         Sources(
             in_flight=lambda: realtime.in_flight,

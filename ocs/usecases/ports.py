@@ -288,6 +288,10 @@ class Ledger(Protocol):
         """List up to `limit` sessions of a partition whose deadline may have passed."""
         ...
 
+    async def open_sessions(self) -> int:
+        """Count the sessions that have a deadline, over all partitions."""
+        ...
+
     async def store_ms(self) -> int:
         """Read the store's clock (milliseconds since the epoch)."""
         ...

@@ -203,6 +203,9 @@ class ReferenceLedger:
         ]
         return late[:limit] if partition == 0 else []
 
+    async def open_sessions(self) -> int:
+        return sum(session.live for session in self.books.sessions.values())
+
     async def store_ms(self) -> int:
         return self.now_ms
 

@@ -13,6 +13,7 @@ from ocs.adapters.valkey.connection import (
     ConnectionSettings,
     LinkLimits,
     ReplyError,
+    StoreOverloaded,
     StoreUnavailable,
     StoreUnusable,
 )
@@ -112,7 +113,7 @@ async def test_what_exceeds_the_queue_is_refused_at_once_and_the_rest_answered(
         assert [future.done() for future in asked] == [False] * 10 + [True] * 2
         replies = await asyncio.gather(*asked, return_exceptions=True)
         assert replies[:10] == [b"PONG"] * 10
-        assert [type(reply) for reply in replies[10:]] == [StoreUnavailable] * 2
+        assert [type(reply) for reply in replies[10:]] == [StoreOverloaded] * 2
         assert store.counters.refused == 2
         assert await store.execute("PING") == b"PONG", "there is room again"
 

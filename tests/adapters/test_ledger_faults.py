@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from ocs.adapters.valkey.connection import Connection, ReplyError, StoreUnavailable
+from ocs.adapters.valkey.connection import Connection, ReplyError, StoreOverloaded, StoreUnavailable
 from ocs.adapters.valkey.connection import OutcomeUnknown as StoreOutcomeUnknown
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.functions import assemble
@@ -124,7 +124,22 @@ async def test_a_store_that_cannot_take_it_is_told_at_once(code: str) -> None:
 
 async def test_a_full_queue_is_told_at_once() -> None:
     with pytest.raises(LedgerUnavailable):
-        await ledger(ScriptedConnection(StoreUnavailable("too many wait"))).charge(call())
+        await ledger(ScriptedConnection(StoreOverloaded("too many wait"))).charge(call())
+
+
+@pytest.mark.parametrize("fault", [AWAY, LOST])
+async def test_a_link_that_is_back_already_is_used_at_once(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """Of many calls that met the fault together, only the first has to wait for the link."""
+
+    async def sleeps(_pause_s: float) -> None:
+        raise AssertionError("there is nothing to wait for")
+
+    monkeypatch.setattr("ocs.adapters.valkey.ledger.asyncio.sleep", sleeps)
+    connection = ScriptedConnection(fault, GONE, connected=True)
+    assert (await ledger(connection).charge(call())).code is ResultCode.UNKNOWN_SESSION
+    assert connection.waits == 0
 
 
 async def test_a_lost_answer_is_asked_for_again_after_the_reconnect() -> None:
@@ -140,7 +155,7 @@ async def test_a_store_that_stays_away_is_unavailable() -> None:
 
 
 async def test_what_may_have_been_done_stays_unknown_whatever_comes_after() -> None:
-    for second in (ReplyError("OOM", "no"), AWAY):
+    for second in (ReplyError("OOM", "no"), StoreOverloaded("too many wait")):
         connection = ScriptedConnection(LOST, second)
         with pytest.raises(OutcomeUnknown):
             await ledger(connection, patience_s=0.05).charge(call())

@@ -11,6 +11,7 @@ from ocs.adapters.metrics import MeasuredCharger, Metrics, RatesLoaded, Sources
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.ports import LedgerUnavailable
 
 
 def event(kind: Kind = Kind.START, usage_type: str = "voice", asks: int | None = 60) -> Event:
@@ -224,6 +225,22 @@ def test_no_label_holds_a_number() -> None:
 
     assert b"441632960166" not in metrics.render()[0]
     assert b"260955123456" not in metrics.render()[0]
+
+
+async def test_open_sessions_are_told_while_the_store_tells_them() -> None:
+    metrics = Metrics(version="1")
+    assert "ocs_open_sessions" not in metrics.render()[0].decode()
+
+    async def counted() -> int:
+        return 7
+
+    async def away() -> int:
+        raise LedgerUnavailable("away")
+
+    await metrics.look(counted)
+    assert "ocs_open_sessions 7.0" in metrics.render()[0].decode()
+    await metrics.look(away)
+    assert "ocs_open_sessions" not in metrics.render()[0].decode()
 
 
 async def test_the_lag_of_the_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,11 @@ class StoreFault(Exception):
 
 
 class StoreUnavailable(StoreFault):
-    """Not connected, or too much is waiting already. The command was not executed."""
+    """Not connected, or `StoreOverloaded`. The command was not executed."""
+
+
+class StoreOverloaded(StoreUnavailable):
+    """Too much is waiting for the store already: whoever waits too makes it worse."""
 
 
 class StoreUnusable(StoreUnavailable):

@@ -21,7 +21,7 @@ from ocs.adapters.valkey.connection import (
     Connection,
     ReplyError,
     StoreFault,
-    StoreUnavailable,
+    StoreOverloaded,
     function_not_found,
     not_executed,
 )
@@ -247,6 +247,11 @@ class ValkeyLedger:
         members = await self._send(("ZRANGEBYSCORE", key, "-inf", now_ms, "LIMIT", 0, limit))
         return [parse_session_address(m.decode()) for m in cast("list[bytes]", members)]
 
+    async def open_sessions(self) -> int:
+        """Count the sessions that have a deadline, over all partitions."""
+        counts = await asyncio.gather(*(self._send(("ZCARD", k.deadlines)) for k in self._keys))
+        return sum(cast("list[int]", counts))
+
     async def store_ms(self) -> int:
         """Read the store's clock."""
         reply = await self._send(("TIME",))
@@ -275,7 +280,7 @@ class ValkeyLedger:
         of many that were begun together the last is waited for when all the others are done.
         """
         until_s = begun_s + self._patience_s
-        maybe_done = False
+        maybe_done, is_first = False, True
         while True:
             unexecuted = not_executed(fault)
             if isinstance(fault, ReplyError) and not unexecuted:
@@ -284,10 +289,10 @@ class ValkeyLedger:
             if self._is_final(fault) or monotonic_s() >= until_s:
                 break
             try:
-                await self._make_ready(fault, until_s)
+                await self._make_ready(fault, until_s, is_first=is_first)
                 return await self._connection.execute(*command)
             except (ReplyError, StoreFault) as next_fault:
-                fault = next_fault
+                fault, is_first = next_fault, False
         if maybe_done:
             raise OutcomeUnknown(str(fault)) from fault
         raise LedgerUnavailable(str(fault)) from fault
@@ -296,15 +301,18 @@ class ValkeyLedger:
         """Tell whether waiting is no use: the store is full or stuck, or too much waits for it."""
         if isinstance(fault, ReplyError):
             return fault.code in _BUSY
-        return isinstance(fault, StoreUnavailable) and self._connection.connected
+        return isinstance(fault, StoreOverloaded)
 
-    async def _make_ready(self, fault: ReplyError | StoreFault, until_s: float) -> None:
+    async def _make_ready(
+        self, fault: ReplyError | StoreFault, until_s: float, *, is_first: bool
+    ) -> None:
         left_s = max(0.0, until_s - monotonic_s())
         if function_not_found(fault):
             await self._connection.ensure_loaded()
         elif not self._connection.connected:
             await self._connection.wait_connected(left_s)
-        else:
+        elif isinstance(fault, ReplyError) or not is_first:
+            # A link that is up again since the fault is used at once.
             await asyncio.sleep(min(_PAUSE_S, left_s))
 
 

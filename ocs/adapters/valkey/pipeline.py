@@ -30,7 +30,13 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import hiredis
 
-from ocs.adapters.valkey.faults import OutcomeUnknown, ReplyError, StoreUnavailable, not_executed
+from ocs.adapters.valkey.faults import (
+    OutcomeUnknown,
+    ReplyError,
+    StoreOverloaded,
+    StoreUnavailable,
+    not_executed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +122,7 @@ class Pipeline(asyncio.Protocol):
         bytes_now = self._buffer_bytes + len(packed)
         if len(self._unanswered) >= limits.waiting_commands or bytes_now > limits.waiting_bytes:
             self._counters.refused += 1
-            future.set_exception(StoreUnavailable("too many commands wait for the store"))
+            future.set_exception(StoreOverloaded("too many commands wait for the store"))
             return future
         if self.lost_because:
             future.set_exception(StoreUnavailable(self.lost_because))

@@ -60,10 +60,13 @@ class Operations:
         readiness: Readiness,
         render_metrics: Callable[[], tuple[bytes, str]],
         authenticator: Authenticator,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`look` is awaited before each scrape: for what only the store can count."""
         self._readiness = readiness
         self._render_metrics = render_metrics
         self._authenticator = authenticator
+        self._look = look
 
     async def livez(self, _: web.BaseRequest) -> web.Response:
         return _json(200, {"alive": True})
@@ -80,6 +83,8 @@ class Operations:
             except Refused as refused:
                 unknown = refused.code is ResultCode.UNAUTHORIZED
                 return _json(401 if unknown else 403, {"desc": refused.reason or "who are you?"})
+        if self._look is not None:
+            await self._look()
         body, content_type = self._render_metrics()
         return web.Response(body=body, headers={"Content-Type": content_type, "Server": "ocs"})
 

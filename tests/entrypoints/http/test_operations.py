@@ -124,3 +124,20 @@ async def test_metrics_from_elsewhere_need_the_role(remote: str, token: str, sta
     request: web.BaseRequest = Asked(remote, headers)  # type: ignore[assignment]
 
     assert (await operations.metrics(request)).status == status
+
+
+async def test_what_only_the_store_knows_is_looked_at_before_a_scrape() -> None:
+    looks: list[str] = []
+
+    async def look() -> None:
+        looks.append("looked")
+
+    operations = Operations(
+        Readiness({}),
+        lambda: (" ".join(looks).encode(), "text/plain"),
+        Authenticator([], tenants=[], default_tenant="demo"),
+        look,
+    )
+    request: web.BaseRequest = Asked("127.0.0.1", {})  # type: ignore[assignment]
+
+    assert (await operations.metrics(request)).body == b"looked"
