@@ -124,7 +124,7 @@ def parse_money(text: str, money_currency: Currency) -> int:
 
 def format_money(amount: int, money_currency: Currency) -> str:
     """Write an amount exactly: minor digits always, finer digits only where they are not zero."""
-    # Four of these stand in every answer, hence by slices: a third of the time of divmod and formats.
+    # Four of these stand in every answer, hence by slices: a third of the time of divmod.
     scale = money_currency.minor_digits + DIGITS_BELOW_MINOR
     digits = str(abs(amount)).zfill(scale + 1)
     decimals = digits[-scale:-DIGITS_BELOW_MINOR] + digits[-DIGITS_BELOW_MINOR:].rstrip("0")

@@ -35,6 +35,9 @@ class DueSessions:
         self.fault_of_due: Exception | None = None
         self.asked: list[tuple[int, int]] = []
 
+    async def open_sessions(self) -> int:
+        raise NotImplementedError
+
     async def store_ms(self) -> int:
         if self.fault:
             raise self.fault
