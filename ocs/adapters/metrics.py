@@ -44,6 +44,8 @@ ObserveCharge = Callable[[Event, Answer, float], None]
 ROUTE: Final = "/realtime"
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LAG_INTERVAL_S: Final = 0.5
+LOOK_S: Final = 0.5
+"""What a scrape waits for the store: while it hangs, all the other figures matter most."""
 _UNSEEN: Final = ""
 
 _UNITS: Final = {"voice": "seconds", "data": "bytes"}
@@ -194,8 +196,9 @@ class Metrics(Collector):
     async def look(self, count_sessions: Callable[[], Awaitable[int]]) -> None:
         """Count what only the store knows; where it does not answer, the scrape goes without."""
         try:
-            self.open_sessions = await count_sessions()
-        except (LedgerUnavailable, OutcomeUnknown):
+            async with asyncio.timeout(LOOK_S):
+                self.open_sessions = await count_sessions()
+        except (LedgerUnavailable, OutcomeUnknown, TimeoutError):
             self.open_sessions = None
 
     async def watch_loop(self) -> None:

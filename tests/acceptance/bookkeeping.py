@@ -37,11 +37,12 @@ class Charge(Struct, frozen=True):
 
 
 class Ledgered(Struct, frozen=True):
-    """All that the books say. `debited` is by account, in millionths."""
+    """All that the books say. Amounts are by account, in millionths."""
 
     charges: dict[str, Charge]
     """By transaction id."""
     debited: dict[str, int]
+    left: dict[str, int]
 
 
 async def open_books(directory: Path) -> Ledgered:
@@ -51,13 +52,17 @@ async def open_books(directory: Path) -> Ledgered:
         report = await verify(books)
         assert report.clean, report.findings
         journals = await asyncio.gather(*(_journal(connection, n) for n in range(PARTITIONS)))
-        debited = {
-            key.wallet_group: bucket.debited
+        buckets = [
+            (key.wallet_group, bucket)
             async for image in books.images()
             for key, wallet in image.wallets
             for bucket in wallet.balances
-        }
-    return Ledgered({name: charge for part in journals for name, charge in part}, debited)
+        ]
+    return Ledgered(
+        charges={name: charge for part in journals for name, charge in part},
+        debited={account: bucket.debited for account, bucket in buckets},
+        left={account: bucket.left for account, bucket in buckets},
+    )
 
 
 async def parked_in(directory: Path) -> list[Event]:
@@ -78,13 +83,12 @@ async def _journal(connection: Connection, partition: int) -> list[tuple[str, Ch
     page = await connection.execute("XRANGE", keys.journal, "-", "+")
     found = []
     for entry_id, fields in cast("list[tuple[bytes, list[bytes]]]", page):
-        named = dict(zip(fields[::2], fields[1::2], strict=True))
-        if b"f" in named:
-            entry, frame = records.decode_entry(named[b"e"]), records.decode_frame(named[b"f"])
+        entry = records.decode_entry(fields[1])
+        if entry.frame:
             name = f"{keys.label}-{entry_id.decode()}"
             session = parse_session_address(entry.subject)
-            result = records.result_of(frame, name)
-            found.append((name, Charge(session, frame.request, result)))
+            result = records.result_of(entry.frame, name)
+            found.append((name, Charge(session, entry.frame.request, result)))
     return found
 
 

@@ -56,6 +56,13 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
+def store_of(directory: Path) -> int:
+    """Find the process of the embedded store, the last one that was started."""
+    with (directory / "store" / "store.log").open(encoding="utf-8") as log:
+        found = re.findall(r"^(\d+):M", log.read(), re.MULTILINE)
+    return int(found[-1])
+
+
 class Client:
     """One keep-alive connection."""
 
@@ -163,9 +170,7 @@ class Service:
         return [pid for pid, line in self._children() if "ocs.bootstrap.worker" in line]
 
     def store(self) -> int:
-        with (self.directory / "store" / "store.log").open(encoding="utf-8") as log:
-            found = re.findall(r"^(\d+):M", log.read(), re.MULTILINE)
-        return int(found[-1])
+        return store_of(self.directory)
 
     def _children(self) -> Iterator[tuple[int, str]]:
         tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")

@@ -7,10 +7,14 @@ open from round to round, and all rounds of a life are checked again after each.
 """
 
 import asyncio
+import contextlib
+import csv
 import gzip
 import os
 import random
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -20,13 +24,14 @@ from pathlib import Path
 
 import pytest
 
+from ocs.adapters.valkey.embedded import socket_path
 from ocs.cli.demo import RECORDING
 from ocs.entrypoints.http.client import HttpClient
 from ocs.usecases.recording import Recorded, read_recording
 from ocs.usecases.replaying import Pace, Replayer, ReplayOptions
-from tests.acceptance.bookkeeping import hold_against, open_books
+from tests.acceptance.bookkeeping import hold_against, millionths, open_books
 from tests.acceptance.client_log import ClientLog, Said, said
-from tests.acceptance.service import Service
+from tests.acceptance.service import ROOT, SAMPLE, Service, command, store_of, until
 
 pytestmark = pytest.mark.slow
 
@@ -209,3 +214,48 @@ async def test_the_server_is_killed(life: Life) -> None:
 async def test_the_store_is_killed(life: Life) -> None:
     for _ in range(DEATHS):
         await life.round(kill_store)
+
+
+# --- Before it has ever served --------------------------------------------------------------------
+
+
+def keys_in(directory: Path) -> int:
+    """Ask the embedded store how far it is; 0 while it is not there."""
+    with socket.socket(socket.AF_UNIX) as store, contextlib.suppress(OSError, ValueError):
+        store.connect(str(socket_path(directory / "store")))
+        store.sendall(b"DBSIZE\r\n")
+        return int(store.recv(64)[1:])
+    return 0
+
+
+@pytest.mark.parametrize("moments", [(1, 700), (300, 1500), (1100, 1900)])
+async def test_the_first_start_is_killed(moments: tuple[int, ...]) -> None:
+    """Accounts get their opening balance once, whenever the providing of them was cut off."""
+    with tempfile.TemporaryDirectory(prefix="ocs-") as folder:
+        directory = Path(folder) / "var"
+        for keys in moments:
+            await asyncio.to_thread(_begin_and_kill, directory, keys)
+        service = await asyncio.to_thread(Service, directory, "--port", "0")
+        try:
+            books = await open_books(directory)
+        finally:
+            service.sweep_away()
+    with (SAMPLE.parent / "accounts.csv").open(encoding="utf-8") as accounts:
+        wanted = {row["account"]: millionths(row["balance"]) for row in csv.DictReader(accounts)}
+    assert books.left == wanted
+
+
+def _begin_and_kill(directory: Path, keys: int) -> None:
+    starting = subprocess.Popen(
+        command("serve", "--dir", str(directory), "--port", "0"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        until(lambda: keys_in(directory) >= keys, f"{keys} keys in the store")
+    finally:
+        starting.kill()
+        starting.wait()
+        os.kill(store_of(directory), signal.SIGKILL)

@@ -13,11 +13,13 @@ from typing import Protocol
 
 import pytest
 
+from ocs.adapters.valkey.books import ValkeyBooks
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.functions import FunctionLibrary, assemble
 from ocs.adapters.valkey.ledger import ValkeyLedger
 from ocs.domain.session import State
 from ocs.usecases.ports import Ledger, WalletKey
+from ocs.usecases.verification import verify
 from tests.adapters.reference_ledger import ReferenceLedger
 
 CLOCK_KEY = "test:now_ms"
@@ -70,6 +72,9 @@ class RealBench:
         await self.connection.execute("SET", CLOCK_KEY, now_ms)
 
     async def check(self, wallet: WalletKey) -> None:
+        """What `ocs verify` checks, and what the port shows of it."""
+        report = await verify(ValkeyBooks(self.connection, PARTITIONS))
+        assert report.clean, report.findings
         await check_books(self.ledger, wallet)
 
 

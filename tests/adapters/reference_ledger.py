@@ -95,6 +95,8 @@ class ReferenceLedger:
             late_start=line.state in (State.NONE, State.REFUSED) and call.kind is Kind.UPDATE,
         )
         ratings = charge.ratings()
+        if not wallet.within_limits():
+            return Reply(ResultCode.RATING_FAILED)
         if not call.dry_run:
             kept = Kept(request_of(call), call.fingerprint, result, ratings)
             self._store(call, session, wallet, kept)

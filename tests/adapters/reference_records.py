@@ -74,6 +74,11 @@ class Wallet:
             if b.kind is BucketKind.MONEY and b.valid_from_ms <= instant_ms < b.valid_until_ms
         ]
 
+    def within_limits(self) -> bool:
+        """Whether every number is one that a double holds exactly."""
+        numbers = self.buckets.values()
+        return all(abs(n.left) < 2**53 and n.debited < 2**53 for n in numbers)
+
     def balance(self) -> WalletBalance:
         return WalletBalance(
             definition=self.definition,

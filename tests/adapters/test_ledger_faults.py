@@ -32,7 +32,7 @@ from ocs.usecases.ports import (
 )
 
 ALICE = WalletKey("demo", "alice")
-Step = Exception | list[bytes]
+Step = Exception | bytes
 
 
 def price(whole: int) -> msgspec.Raw:
@@ -98,7 +98,7 @@ def ledger(connection: Connection, patience_s: float = 5.0) -> ValkeyLedger:
     return ValkeyLedger(connection, 256, assemble(), patience_s=patience_s)
 
 
-GONE: list[bytes] = [b"UNKNOWN_SESSION"]
+GONE = b"UNKNOWN_SESSION"
 LOST = StoreOutcomeUnknown("the link was cut")
 AWAY = StoreUnavailable("not connected")
 
@@ -191,7 +191,7 @@ async def test_an_error_of_the_script_is_a_bug_and_is_raised() -> None:
 
 async def test_new_definitions_are_read_after_a_lost_answer_too() -> None:
     definition = msgspec.msgpack.encode((2, 1, "EUR", 0, '[{"bucket":"main"}]'))
-    connection = ScriptedConnection(LOST, [b"STALE"])
+    connection = ScriptedConnection(LOST, b"STALE")
     connection.steps.append(definition)  # type: ignore[arg-type]
     reply = await ledger(connection).charge(call())
     assert reply.stale is not None

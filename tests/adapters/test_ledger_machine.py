@@ -74,6 +74,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now_ms = BASE_MS
 
     def teardown(self) -> None:
+        if hasattr(self, "definition"):
+            self.run(self.real.check(WALLET))
         self.run(self.connection.close())
         self.runner.close()
 
@@ -290,7 +292,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._define(data.draw(draw.definitions(self.definition.version + ahead)))
 
     @precondition(lambda self: self.restarts)
-    @rule(really=st.sampled_from([False] * 9 + [True]))
+    @rule(really=st.sampled_from([False] * 4 + [True]))
     def kill_the_store(self, really: bool) -> None:
         """kill -9, and the next start: with an fsync before each answer nothing is forgotten."""
         if really:
@@ -370,7 +372,7 @@ def run(server: EmbeddedStore, *, examples: int, steps: int, restarts: bool = Fa
 
 
 def test_the_two_ledgers_agree(store_server: EmbeddedStore) -> None:
-    run(store_server, examples=40, steps=25)
+    run(store_server, examples=80, steps=25)
 
 
 @pytest.mark.slow
@@ -380,4 +382,4 @@ def test_the_two_ledgers_agree_for_long(store_server: EmbeddedStore) -> None:
 
 @pytest.mark.slow
 def test_the_two_ledgers_agree_over_restarts_of_the_store(own_server: EmbeddedStore) -> None:
-    run(own_server, examples=25, steps=50, restarts=True)
+    run(own_server, examples=40, steps=50, restarts=True)

@@ -256,3 +256,16 @@ async def test_the_lag_of_the_loop_is_measured(monkeypatch: pytest.MonkeyPatch) 
     await asyncio.wait_for(two_rounds(), 5)
 
     assert samples(metrics)["ocs_event_loop_lag_seconds{}"] == 0.25
+
+
+async def test_a_scrape_does_not_hang_with_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def hangs() -> int:
+        return await never
+
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    metrics = Metrics(version="1")
+    metrics.open_sessions = 7
+    await asyncio.wait_for(metrics.look(hangs), 10)
+    assert metrics.open_sessions is None

@@ -90,7 +90,7 @@ class ValkeyBooks:
         ]
         # A closed session may have faded since the scan.
         sessions = {
-            address: records.decode_session(parse_session_address(address), data)
+            address: records.decode_session(parse_session_address(address), keys.label, data)
             for address, data in zip(of_sessions, values[2 * half :], strict=True)
             if data is not None
         }
@@ -139,21 +139,20 @@ class ValkeyBooks:
 
 
 def _entry(transaction_id: str, fields: list[bytes]) -> Entry:
-    """Make an entry of e, its text, and f, the frame of a charge."""
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    record = records.decode_entry(named[b"e"])
-    frame = records.decode_frame(named[b"f"]) if b"f" in named else None
+    """Make an entry of its one field."""
+    _, data = fields
+    record = records.decode_entry(data)
     parts = record.subject.split("/")
     return Entry(
         transaction_id=transaction_id,
         wallet=parse_wallet_address("/".join(parts[:_WALLET_PARTS])),
         subject=record.subject,
         kind=record.kind,
-        request=frame.request if frame else "",
+        request=record.frame.request if record.frame else "",
         at_ms=record.at_ms,
         state=record.state,
         changes=tuple(
             Change(bucket=b, left_by=lb, held_by=hb, left=left, held=held, floor=floor)
-            for b, lb, hb, left, held, floor in records.decode_moves(record)
+            for b, lb, hb, left, held, floor in record.moves
         ),
     )

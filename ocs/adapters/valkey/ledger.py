@@ -17,6 +17,7 @@ import msgspec
 
 from ocs.adapters.clock import monotonic_s
 from ocs.adapters.valkey import records
+from ocs.adapters.valkey.calls import encode_call
 from ocs.adapters.valkey.connection import (
     Connection,
     ReplyError,
@@ -29,17 +30,14 @@ from ocs.adapters.valkey.connection import Reply as StoreReply
 from ocs.adapters.valkey.functions import FunctionLibrary
 from ocs.adapters.valkey.keys import Keys, partition_of
 from ocs.domain.results import ResultCode
-from ocs.domain.wallet import BucketKind, Payer
 from ocs.usecases.addresses import parse_session_address, session_address, wallet_address
 from ocs.usecases.ports import (
     ChargeCall,
-    ChargeLimits,
     CreditCall,
     CreditReply,
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
-    ServiceCall,
     SessionKey,
     SessionView,
     WalletBalance,
@@ -65,6 +63,11 @@ _CREDIT_CODES: Final = {
     b"CONFLICT": ResultCode.CONFLICT,
     b"NO_CREDIT": ResultCode.NO_CREDIT,
     b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
+}
+_BARE_CODES: Final = {
+    b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
+    b"REPEAT_EXPIRED": ResultCode.REPEAT_EXPIRED,
+    b"UNKNOWN_SESSION": ResultCode.UNKNOWN_SESSION,
 }
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -95,7 +98,7 @@ class ValkeyLedger:
         wallet = wallet_address(call.session)
         keys = self._keys[self._partition_of(wallet)]
         member = session_address(call.session)
-        argument = _encode(_flat_call(call, member, keys.label))
+        argument = encode_call(call, member)
         command = (
             "FCALL",
             self._charge,
@@ -114,10 +117,22 @@ class ValkeyLedger:
         """Answer a charge whose first sending, at `begun_s`, met a fault."""
         if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
             return Reply(ResultCode.RATING_FAILED)
-        reply = cast("list[bytes]", await self._again(command, begun_s, fault))
-        if reply[0] == b"STALE":
+        reply = cast("bytes", await self._again(command, begun_s, fault))
+        if reply == b"STALE":
             return await self.stale(session)
-        return _charge_reply(reply)
+        return self.answered(reply, session)
+
+    def answered(self, answer: bytes, session: SessionKey) -> Reply:
+        """Read the store's answer: a status, or a status, the journal's id and a frame."""
+        status, *rest = answer.split(b" ", 2)
+        if not rest:
+            return Reply(_BARE_CODES[status])
+        entry_id, data = rest
+        label = self._keys[self._partition_of(wallet_address(session))].label
+        frame = records.decode_frame(data)
+        result = records.result_of(frame, f"{label}-{entry_id.decode()}" if entry_id else "")
+        code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
+        return Reply(code, result, frame.ratings, hit=status == b"HIT")
 
     async def stale(self, session: SessionKey) -> Reply:
         """Answer a charge that knew old definitions with the new ones."""
@@ -134,9 +149,6 @@ class ValkeyLedger:
                 call.bucket,
                 call.amount,
                 fingerprint,
-                info,
-                wallet,
-                keys.label,
                 REFERENCE_KEEP_S,
             )
         )
@@ -144,12 +156,13 @@ class ValkeyLedger:
             "credit",
             (keys.wallet(wallet), keys.reference(wallet, call.reference), keys.journal),
             argument,
+            records.encode_told("credit", 0, wallet, info),
         )
         status, *rest = cast("list[bytes]", reply)
-        transaction_id, left = msgspec.convert(rest or (b"", 0), tuple[bytes, int])
+        entry_id, left = msgspec.convert(rest or (b"", 0), tuple[bytes, int])
         return CreditReply(
             code=_CREDIT_CODES[status],
-            transaction_id=transaction_id.decode(),
+            transaction_id=f"{keys.label}-{entry_id.decode()}" if entry_id else "",
             left=left,
             hit=status == b"HIT",
         )
@@ -163,6 +176,7 @@ class ValkeyLedger:
             "expire",
             (keys.wallet(wallet), keys.session(member), keys.deadlines, keys.journal),
             _encode((member, EXPIRED_KEEP_S)),
+            records.encode_told("expire", 0, member, ""),
         )
         return reply == 1
 
@@ -170,25 +184,13 @@ class ValkeyLedger:
         """Create or change a wallet."""
         address = wallet_address(wallet)
         keys = self._keys[self._partition_of(address)]
-        buckets: list[str | int] = []
-        for b in definition.buckets:
-            money = int(b.kind is BucketKind.MONEY)
-            buckets += (b.bucket, money, b.valid_from_ms, b.valid_until_ms)
-        argument = _encode(
-            (
-                definition.version,
-                int(definition.active),
-                definition.currency,
-                definition.floor_amount,
-                records.encode_buckets(definition.buckets),
-                address,
-                buckets,
-            )
-        )
+        for_script, for_python = records.encode_definition(definition)
         reply = await self._call(
             "define",
             (keys.wallet(address), keys.definitions(address), keys.journal),
-            argument,
+            for_script,
+            for_python,
+            records.encode_told("define", 0, address, ""),
         )
         return reply == 1
 
@@ -224,7 +226,9 @@ class ValkeyLedger:
         """Read one session."""
         keys = self._keys[self._partition_of(wallet_address(key))]
         data = await self._send(("GET", keys.session(session_address(key))))
-        return records.decode_session(key, data) if isinstance(data, bytes) else None
+        if not isinstance(data, bytes):
+            return None
+        return records.decode_session(key, keys.label, data)
 
     async def sessions(self, tenant: str, limit: int) -> list[SessionView]:
         """List remembered sessions of a tenant (a scan of the whole store)."""
@@ -316,62 +320,6 @@ class ValkeyLedger:
             await asyncio.sleep(min(_PAUSE_S, left_s))
 
 
-def _flat_call(call: ChargeCall, member: str, label: str) -> tuple[object, ...]:
-    """Lay a call out as `charge.lua` names its places."""
-    return (
-        call.kind,
-        call.request_number,
-        call.request_key if call.request_number < 0 else str(call.request_number),
-        call.fingerprint,
-        call.wallet_version,
-        call.event_ms,
-        call.answer_ms,
-        call.answered,
-        call.dry_run,
-        call.can_open,
-        member,
-        label,
-        call.info,
-        *_flat_limits(call.limits),
-        *[_flat_service(service) for service in call.services],
-    )
-
-
-@lru_cache(maxsize=1_000)
-def _flat_limits(limits: ChargeLimits) -> tuple[int, ...]:
-    return msgspec.structs.astuple(limits)
-
-
-@lru_cache(maxsize=10_000)
-def _flat_payers(payers: tuple[Payer, ...]) -> tuple[str | int, ...]:
-    return tuple(part for payer in payers for part in msgspec.structs.astuple(payer))
-
-
-def _flat_service(service: ServiceCall) -> tuple[object, ...]:
-    ladder: msgspec.Raw | bool = False
-    rating = ""
-    later: list[object] | bool = False
-    if service.segments:
-        first, *switches = service.segments
-        ladder, rating = first.ladder, first.rating
-        if switches:
-            later = [part for s in switches for part in (s.from_ms, s.ladder, s.rating)]
-    return (
-        service.rating_group,
-        service.used_units,
-        service.ask_units,
-        service.cap_units,
-        service.minimum_units,
-        service.timed,
-        service.free,
-        service.subject,
-        _flat_payers(service.payers),
-        ladder,
-        rating,
-        later,
-    )
-
-
 class _Charging:
     """A charge that is under way. In the common case it costs one future and nothing else."""
 
@@ -396,21 +344,7 @@ class _Charging:
         except (ReplyError, StoreFault) as fault:
             after = self._ledger.after(self._command, self._session, self._begun_s, fault)
             return (yield from after.__await__())
-        # The script answers with a list of strings; a check of each would cost as much as reading.
-        parts = cast("list[bytes]", reply)
-        if parts[0] == b"STALE":
+        answer = cast("bytes", reply)
+        if answer == b"STALE":
             return (yield from self._ledger.stale(self._session).__await__())
-        return _charge_reply(parts)
-
-
-def _charge_reply(parts: list[bytes]) -> Reply:
-    status, *answer = parts
-    if status == b"NO_WALLET":
-        return Reply(ResultCode.UNKNOWN_SUBSCRIBER)
-    if not answer:
-        return Reply(ResultCode(status.decode()))
-    frame = records.decode_frame(answer[1])
-    result = records.result_of(frame, answer[0].decode())
-    if status == b"CONFLICT":
-        return Reply(ResultCode.CONFLICT, result, frame.ratings)
-    return Reply(result.code, result, frame.ratings, hit=status == b"HIT")
+        return self._ledger.answered(answer, self._session)

@@ -1,11 +1,14 @@
-"""The records of the store, as Python reads them: the twin of `lua/records.lua`.
+"""The records of the store, as Python reads and writes them: the twin of `lua/records.lua`.
 
-Each is a msgpack array whose first element is the version of its form. Only the script writes
-wallets and sessions; this module reads them, and writes what the script takes. What the script
-only keeps (definitions, ratings, info) is JSON text, because its msgpack knows no type for bytes.
+Each is a fixed form of little-endian numbers and texts (a length, then that many bytes of UTF-8),
+because that is what the script reads and writes at the least cost: one call of its `struct` library
+a record, where msgpack costs twice as much for each value. What is stored begins with the version
+of its form. Only the script writes wallets and sessions; this module reads them, and reads the
+answers. What only Python reads (definitions for Python) is msgpack and JSON.
 """
 
 from collections.abc import Iterator
+from struct import Struct as Form
 from typing import Final
 
 import msgspec
@@ -13,7 +16,7 @@ from msgspec import Struct
 
 from ocs.domain.results import ResultCode
 from ocs.domain.session import State
-from ocs.domain.wallet import Bucket
+from ocs.domain.wallet import Bucket, BucketKind
 from ocs.usecases.ports import (
     BucketBalance,
     ChargeResult,
@@ -25,9 +28,47 @@ from ocs.usecases.ports import (
     WalletDefinition,
 )
 
+FORM: Final = 2
+_MONEY: Final = BucketKind.MONEY
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """An answer as the script packs it; the journal's id stands beside it."""
+
+    services: tuple[ServiceResult, ...]
+    available_amount: int
+    held_amount: int
+    overrun_amount: int
+    late_start: bool
+    ratings: tuple[str, ...]
+    asked: bytes
+    """Request and fingerprint, each with its length."""
+
+    @property
+    def request(self) -> str:
+        return Reader(self.asked).long_text()
+
+
+class JournalEntry(Struct, frozen=True, kw_only=True):
+    """One entry of the journal.
+
+    `subject` is the address of a session, or of a wallet (`credit`, `define`). `moves` is bucket,
+    left by, held by, left, held and floor of each bucket that changed; the floor is None unless a
+    hold was placed. `frame` is the answer to a charge. `event_ms` is 0 where there was no event.
+    """
+
+    kind: str
+    subject: str
+    at_ms: int
+    event_ms: int
+    state: str
+    info: str
+    moves: tuple[tuple[str, int, int, int, int, int | None], ...]
+    frame: Frame | None
+
 
 class DefinitionRecord(Struct, array_like=True, frozen=True):
-    """What a wallet is. `buckets` is JSON text of the buckets' definitions."""
+    """What a wallet is, for Python. `buckets` is JSON text of the buckets' definitions."""
 
     version: int
     active: int
@@ -36,140 +77,93 @@ class DefinitionRecord(Struct, array_like=True, frozen=True):
     buckets: str
 
 
-class ServiceRecord(Struct, array_like=True, frozen=True):
-    """One service of a session: the places P_* of `lua/records.lua`."""
-
-    rating_group: str
-    elapsed: int
-    priced: int
-    seg_from: int
-    carried_whole: int
-    carried_rest: int
-    carried_den: int
-    charged: int
-    granted: int
-    fee_due: int
-    grace: int
-    minimum: int
-    maximum: int
-    rounding: int
-    timed: int
-    subject: str
-    rating: str
-    ladder: list[int] | bool
-    later: list[int | str | list[int]] | bool
-    held: list[int | str]
-    """Bucket, amount, increment and factor, four each."""
-    taken: list[int | str]
-    anchor_ms: int
-
-
-class SessionHead(Struct, array_like=True, frozen=True):
-    """The first fields of a session, S_* of `lua/records.lua`; the services follow."""
-
-    form: int
-    state: State
-    opened_ms: int
-    deadline_ms: int
-    hint_ms: int
-    answer_ms: int
-    top: int
-    low: int
-    high: int
-    keys: list[str] | bool
-    results: msgspec.Raw
-    kept: int
-    repeats: int
-
-
-class Frame(Struct, array_like=True, frozen=True, gc=False):
-    """An answer as the script packs it; the transaction id stands beside it."""
-
-    request: str
-    fingerprint: str
-    code: ResultCode
-    services: tuple[ServiceResult, ...]
-    available_amount: int
-    held_amount: int
-    overrun_amount: int
-    late_start: bool
-    ratings: tuple[str, ...]
-
-
-class JournalEntry(Struct, array_like=True, frozen=True):
-    """One entry of the journal; a charge's has its frame beside it.
-
-    `subject` is the address of a session, or of a wallet (`credit`, `define`). `moves` is bucket,
-    left by, held by, left, held and floor, six each; the floor is false unless a hold was placed.
-    """
-
-    form: int
-    kind: str
-    subject: str
-    at_ms: int
-    event_ms: int
-    state: str
-    info: str
-    moves: list[str | int | bool]
-
-
-_MOVE: Final = 6
-_HELD: Final = 4
-_BUCKET: Final = 8
-_WALLET_HEAD: Final = 7
-_SESSION_HEAD: Final = 15
 _definition_decoder: Final = msgspec.msgpack.Decoder(DefinitionRecord)
-_list_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_wallet_decoder: Final = msgspec.msgpack.Decoder(list[int | str])
-_head_decoder: Final = msgspec.msgpack.Decoder(SessionHead)
-_service_decoder: Final = msgspec.msgpack.Decoder(ServiceRecord)
-_entry_decoder: Final = msgspec.msgpack.Decoder(JournalEntry)
 _buckets_decoder: Final = msgspec.json.Decoder(tuple[Bucket, ...])
-_frame_decoder: Final = msgspec.msgpack.Decoder(Frame)
-_STR8, _STR32 = 0xD9, 0xDB
+_encode: Final = msgspec.msgpack.Encoder().encode
+_CODES: Final = {code.value.encode(): code for code in ResultCode}
+
+_SHORT: Final = Form("<H")
+_LONG: Final = Form("<I")
+_FRAME_HEAD: Final = Form("<BBqqq")
+_RESULT: Final = Form("<qqBqqqBHH")
+_WALLET_HEAD: Final = Form("<BddH")
+_BUCKET: Final = Form("<dddd")
+_DEFINITION_HEAD: Final = Form("<dBd")
+_DEFINED: Final = Form("<Bdd")
+_SESSION_NUMBERS: Final = Form("<Bddddddd")
+_SERVICE: Final = Form("<HBBHHdddddd")
+_ENTRY_AT: Final = Form("<Bd")
+_ENTRY_COUNTS: Final = Form("<HI")
+_MOVE: Final = Form("<ddddBd")
+_NUMBER: Final = Form("<d")
+_OWN_TERMS: Final = 2
+"""The terms of a service that are no ladder's: seven numbers behind it."""
+_TERMS: Final = Form("<7d")
+_HELD: Final = Form("<ddd")
+_TAKEN: Final = Form("<dd")
 
 
-def text_bytes(raw: msgspec.Raw) -> bytes:
-    """Return what a Lua string held: the script's msgpack writes bytes as text too."""
-    data = bytes(raw)
-    head = data[0]
-    return data[1 + (1 << (head - _STR8)) :] if _STR8 <= head <= _STR32 else data[1:]
+class Reader:
+    """Reads a record from its beginning to its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def numbers(self, form: Form) -> tuple[int, ...]:
+        """Read some numbers; the script's doubles hold integers below 2^53."""
+        values = form.unpack_from(self.data, self.at)
+        self.at += form.size
+        return tuple(map(int, values))
+
+    def text(self, length: int) -> str:
+        self.at += length
+        return self.data[self.at - length : self.at].decode()
+
+    def tiny_text(self) -> str:
+        self.at += 1
+        return self.text(self.data[self.at - 1])
+
+    def short_text(self) -> str:
+        (length,) = self.numbers(_SHORT)
+        return self.text(length)
+
+    def long_text(self) -> str:
+        (length,) = self.numbers(_LONG)
+        return self.text(length)
+
+    def rest(self) -> bytes:
+        return self.data[self.at :]
 
 
-def encode_buckets(buckets: tuple[Bucket, ...]) -> str:
-    """Write the definitions of a wallet's buckets, as JSON text."""
-    return msgspec.json.encode(buckets).decode()
+def short_text(text: str) -> bytes:
+    """Write a text of up to 65,535 bytes."""
+    data = text.encode()
+    return _SHORT.pack(len(data)) + data
 
 
-def decode_frame(data: bytes) -> Frame:
-    """Read an answer."""
-    return _frame_decoder.decode(data)
+def long_text(text: str) -> bytes:
+    """Write a text of any length."""
+    data = text.encode()
+    return _LONG.pack(len(data)) + data
 
 
-def result_of(frame: Frame, transaction_id: str) -> ChargeResult:
-    """Make the result that a frame and its transaction id stand for."""
-    return ChargeResult(
-        frame.code,
-        transaction_id,
-        frame.services,
-        frame.available_amount,
-        frame.held_amount,
-        frame.overrun_amount,
-        frame.late_start,
-    )
+def encode_told(kind: str, event_ms: int, address: str, info: str) -> bytes:
+    """Write what the journal is told of an operation; `event_ms` 0 where there is no event."""
+    return short_text(kind) + _NUMBER.pack(event_ms) + long_text(address) + info.encode()
 
 
-def decode_entry(data: bytes) -> JournalEntry:
-    """Read an entry of the journal."""
-    return _entry_decoder.decode(data)
-
-
-def decode_moves(entry: JournalEntry) -> Iterator[tuple[str, int, int, int, int, int | None]]:
-    """Yield bucket, left by, held by, left, held, and the floor or None, of each move."""
-    for i in range(0, len(entry.moves), _MOVE):
-        bucket, left_by, held_by, left, held, floor = entry.moves[i : i + _MOVE]
-        limit = None if floor is False else int(floor)
-        yield str(bucket), int(left_by), int(held_by), int(left), int(held), limit
+def encode_definition(definition: WalletDefinition) -> tuple[bytes, bytes]:
+    """Write what a wallet is: for the script, which needs no prices or usage types; for Python."""
+    lowest, active = definition.floor_amount, int(definition.active)
+    parts = [_DEFINITION_HEAD.pack(definition.version, active, lowest)]
+    parts.append(short_text(definition.currency))
+    for b in definition.buckets:
+        parts.append(short_text(b.bucket))
+        parts.append(_DEFINED.pack(b.kind is _MONEY, b.valid_from_ms, b.valid_until_ms))
+    buckets = msgspec.json.encode(definition.buckets).decode()
+    record = DefinitionRecord(definition.version, active, definition.currency, lowest, buckets)
+    return b"".join(parts), _encode(record)
 
 
 def decode_definition(data: bytes) -> WalletDefinition:
@@ -184,69 +178,177 @@ def decode_definition(data: bytes) -> WalletDefinition:
     )
 
 
-def decode_wallet(data: bytes, definitions: bytes) -> WalletBalance:
-    """Read a wallet."""
-    record = _wallet_decoder.decode(data)
-    return WalletBalance(
-        definition=decode_definition(definitions),
-        balances=tuple(
-            BucketBalance(
-                bucket=str(record[b]),
-                left=int(record[b + 2]),
-                held=int(record[b + 3]),
-                credited=int(record[b + 4]),
-                debited=int(record[b + 5]),
+def decode_frame(data: bytes) -> Frame:
+    """Read an answer."""
+    count, late, free, held, overrun = _FRAME_HEAD.unpack_from(data)
+    at = _FRAME_HEAD.size
+    services, ratings = [], []
+    for _ in range(count):
+        granted, validity, final, used, settled, total, *lengths = _RESULT.unpack_from(data, at)
+        at += _RESULT.size
+        code_bytes, group_bytes, rating_bytes = lengths
+        group_at = at + code_bytes
+        rating_at = group_at + group_bytes
+        end = rating_at + rating_bytes
+        services.append(
+            ServiceResult(
+                data[group_at:rating_at].decode(),
+                _CODES[data[at:group_at]],
+                granted,
+                validity,
+                final == 1,
+                used,
+                settled,
+                total,
             )
-            for b in range(_WALLET_HEAD, len(record), _BUCKET)
-        ),
-        open_sessions=int(record[6]),
+        )
+        ratings.append(data[rating_at:end].decode())
+        at = end
+    return Frame(tuple(services), free, held, overrun, late == 1, tuple(ratings), data[at:])
+
+
+def _code_of(services: tuple[ServiceResult, ...]) -> ResultCode:
+    """Choose the code of the whole: OK when any service is OK, NOT_CHARGED, else the first's."""
+    if len(services) == 1:
+        return services[0].code
+    codes = [service.code for service in services]
+    for code in (ResultCode.OK, ResultCode.NOT_CHARGED):
+        if code in codes:
+            return code
+    return codes[0] if codes else ResultCode.OK
+
+
+def result_of(frame: Frame, transaction_id: str) -> ChargeResult:
+    """Make the result that a frame and its transaction id stand for."""
+    services = frame.services
+    return ChargeResult(
+        _code_of(services),
+        transaction_id,
+        services,
+        frame.available_amount,
+        frame.held_amount,
+        frame.overrun_amount,
+        frame.late_start,
     )
 
 
-def decode_session(key: SessionKey, data: bytes) -> SessionView:
-    """Read a session."""
-    head = _head_decoder.decode(data)
-    services = [_service_decoder.decode(raw) for raw in _list_decoder.decode(data)[_SESSION_HEAD:]]
+def decode_entry(data: bytes) -> JournalEntry:
+    """Read an entry of the journal."""
+    reader = Reader(data)
+    _, at_ms = reader.numbers(_ENTRY_AT)
+    state = reader.tiny_text()
+    count, told_bytes = reader.numbers(_ENTRY_COUNTS)
+    end = reader.at + told_bytes
+    kind = reader.short_text()
+    (event_ms,) = reader.numbers(_NUMBER)
+    subject = reader.long_text()
+    info = reader.text(end - reader.at)
+    moves = tuple(_read_moves(reader, count))
+    frame = reader.rest()
+    return JournalEntry(
+        kind=kind,
+        subject=subject,
+        at_ms=at_ms,
+        event_ms=event_ms,
+        state=state,
+        info=info,
+        moves=moves,
+        frame=decode_frame(frame) if frame else None,
+    )
+
+
+def _read_moves(reader: Reader, count: int) -> Iterator[tuple[str, int, int, int, int, int | None]]:
+    for _ in range(count):
+        bucket = reader.short_text()
+        left_by, held_by, left, held, placed, lowest = reader.numbers(_MOVE)
+        yield bucket, left_by, held_by, left, held, lowest if placed else None
+
+
+def decode_wallet(data: bytes, definitions: bytes) -> WalletBalance:
+    """Read a wallet."""
+    reader = Reader(data)
+    _, _, open_sessions, count = reader.numbers(_WALLET_HEAD)
+    numbers = [reader.numbers(_BUCKET) for _ in range(count)]
+    reader.numbers(_DEFINITION_HEAD)
+    reader.short_text()  # the currency
+    balances = []
+    for left, held, credited, debited in numbers:
+        bucket = reader.short_text()
+        reader.numbers(_DEFINED)
+        balances.append(
+            BucketBalance(bucket=bucket, left=left, held=held, credited=credited, debited=debited)
+        )
+    return WalletBalance(
+        definition=decode_definition(definitions),
+        balances=tuple(balances),
+        open_sessions=open_sessions,
+    )
+
+
+class _Service(Struct):
+    """What is shown of one service."""
+
+    elapsed: int
+    granted: int
+    charged: int
+    holds: list[HoldView]
+
+
+def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
+    """Read a session; `label` is its partition's, with which transaction ids begin."""
+    reader = Reader(data)
+    reader.at = 1
+    state = State(reader.tiny_text())
+    kept, repeats, deadline_ms, _, answer_ms, *_ = reader.numbers(_SESSION_NUMBERS)
+    (origin_bytes,) = reader.numbers(_LONG)
+    origin_at = reader.at
+    (opened_ms,) = reader.numbers(_NUMBER)
+    reader.at = origin_at + origin_bytes
+    (keys_bytes,) = reader.numbers(_LONG)
+    reader.at += keys_bytes
+    (count,) = reader.numbers(_LONG)
+    services = [_read_service(reader) for _ in range(count)]
     return SessionView(
         key=key,
-        state=head.state,
-        opened_ms=head.opened_ms,
-        deadline_ms=head.deadline_ms,
-        answer_ms=head.answer_ms,
+        state=state,
+        opened_ms=opened_ms,
+        deadline_ms=deadline_ms,
+        answer_ms=answer_ms,
         elapsed_units=sum(s.elapsed for s in services),
         granted_units=sum(s.granted for s in services),
         charged_amount=sum(s.charged for s in services),
-        repeats=head.repeats,
-        holds=tuple(
-            HoldView(rating_group=s.rating_group, bucket=str(s.held[i]), amount=int(s.held[i + 1]))
-            for s in services
-            for i in range(0, len(s.held), _HELD)
-        ),
-        last=_last_result(text_bytes(head.results), head.kept),
+        repeats=repeats,
+        holds=tuple(hold for s in services for hold in s.holds),
+        last=_last_result(reader, kept, label),
     )
 
 
-def _last_result(results: bytes, kept: int) -> ChargeResult | None:
-    """Read the last of the kept answers: transaction id, length of the frame, frame."""
-    last, at = None, 0
+def _read_service(reader: Reader) -> _Service:
+    _, terms, _, held, taken, elapsed, _, _, _, charged, granted = reader.numbers(_SERVICE)
+    (price_bytes,) = reader.numbers(_LONG)
+    price = Reader(reader.data[reader.at + 1 : reader.at + price_bytes])
+    group = price.short_text()
+    reader.at += price_bytes
+    holds = []
+    for _ in range(held):
+        bucket = reader.short_text()
+        amount, _, _ = reader.numbers(_HELD)
+        holds.append(HoldView(rating_group=group, bucket=bucket, amount=amount))
+    for _ in range(taken):
+        reader.short_text()
+        reader.numbers(_TAKEN)
+    if terms == _OWN_TERMS:
+        reader.numbers(_TERMS)
+    return _Service(elapsed, granted, charged, holds)
+
+
+def _last_result(reader: Reader, kept: int, label: str) -> ChargeResult | None:
+    """Read the last of the kept answers."""
+    last = None
     for _ in range(kept):
-        text, at = _unpack_text(results, at)
-        length, at = _unpack_length(results, at)
-        last = result_of(decode_frame(results[at : at + length]), text)
-        at += length
+        (length,) = reader.numbers(_LONG)
+        end = reader.at + length
+        entry_id = reader.tiny_text()
+        last = result_of(decode_frame(reader.data[reader.at : end]), f"{label}-{entry_id}")
+        reader.at = end
     return last
-
-
-def _unpack_text(data: bytes, at: int) -> tuple[str, int]:
-    short = data[at] < _STR8
-    length, start = (data[at] & 0x1F, at + 1) if short else (data[at + 1], at + 2)
-    return data[start : start + length].decode(), start + length
-
-
-def _unpack_length(data: bytes, at: int) -> tuple[int, int]:
-    # A frame is at most 64 KiB: a positive fixint, uint8 or uint16.
-    head = data[at]
-    size = {0xCC: 1, 0xCD: 2, 0xCE: 4}.get(head, 0)
-    if not size:
-        return head, at + 1
-    return int.from_bytes(data[at + 1 : at + 1 + size], "big"), at + 1 + size

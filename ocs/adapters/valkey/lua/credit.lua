@@ -1,15 +1,15 @@
 -- credit: add to one bucket, or take from it, once for each reference.
 --
 -- KEYS  1 wallet   2 reference (remembers the answer)   3 journal      (all of one partition)
--- ARGV  1 the call, a msgpack array: {bucket, amount (below zero: take), fingerprint, info, member
---         (the wallet's address), partition label, keep_s}
--- Returns {status, transaction id, left}: OK | HIT | CONFLICT | NO_CREDIT | NO_WALLET
+-- ARGV  1 the call, a msgpack array: {bucket, amount (below zero: take), fingerprint, keep_s}
+--       2 what is told of it (records.lua)
+-- Returns {status, the journal's id, left}: OK | HIT | CONFLICT | NO_CREDIT | NO_WALLET
 -- Keeps true
 --         credited = left + debited; nothing is taken that a session holds, or below the floor;
 --         one journal entry for each reference that was carried out, written with it.
 local function credit(keys, args)
   local a = cmsgpack.unpack(args[1])
-  local id, amount, fingerprint = a[1], a[2], a[3]
+  local name, amount, fingerprint = a[1], a[2], a[3]
   local first = redis.call('GET', keys[2])
   if first then
     local answer = cmsgpack.unpack(first)
@@ -19,25 +19,23 @@ local function credit(keys, args)
   end
   local record = redis.call('GET', keys[1])
   if not record then return { 'NO_WALLET' } end
-  local wallet = cmsgpack.unpack(record)
-  local b = bucket_of(wallet, id)
+  local holder = read_wallet(record)
+  local b = bucket_of(holder, name)
   if not b then return { 'NO_WALLET' } end
-  local was, now = before(wallet), most(store_ms(), wallet[W_LAST_MS])
+  local now = most(store_ms(), holder[W_LAST_MS])
   if amount < 0 then
-    if available(wallet, b) < -amount then return { 'NO_CREDIT', '', wallet[b + B_LEFT] } end
-    debit(wallet, b, -amount)
+    if available(b) < -amount then return { 'NO_CREDIT', '', b[B_LEFT] } end
+    debit(b, -amount)
   else
-    wallet[b + B_LEFT] = wallet[b + B_LEFT] + amount
-    wallet[b + B_CREDITED] = wallet[b + B_CREDITED] + amount
+    b[B_LEFT], b[B_CREDITED] = b[B_LEFT] + amount, b[B_CREDITED] + amount
   end
-  wallet[W_LAST_MS] = now
-  local new_wallet = wallet_bytes(wallet)
-  local entry = entry_bytes('credit', a[5], now, now, '', a[4], moves_of(wallet, was))
-  local transaction = a[6] .. '-' .. redis.call('XADD', keys[3], '*', 'e', entry)
-  local answer = cmsgpack.pack({ fingerprint, transaction, wallet[b + B_LEFT] })
+  holder[W_LAST_MS] = now
+  local new_wallet = wallet_bytes(holder)
+  local id = redis.call('XADD', keys[3], '*', 'e', entry_bytes(args[2], now, '', holder))
+  local answer = cmsgpack.pack({ fingerprint, id, b[B_LEFT] })
   redis.call('SET', keys[1], new_wallet)
-  redis.call('SET', keys[2], answer, 'PX', a[7] * 1000)
-  return { 'OK', transaction, wallet[b + B_LEFT] }
+  redis.call('SET', keys[2], answer, 'PX', a[4] * 1000)
+  return { 'OK', id, b[B_LEFT] }
 end
 
 redis.register_function('@LIBRARY@_credit', credit)

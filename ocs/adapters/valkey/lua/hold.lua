@@ -1,46 +1,51 @@
 -- Holding: units that the client may use now, and what is set aside for them. A hold is tried on a
 -- copy of the service and then placed.
 
--- Sets `need` aside over the money payers i..j, in their order.
-local function set_aside(ctx, entries, payers, i, j, need)
-  local wallet = ctx.wallet
+-- Sets `need` aside over the money payers i..j, in their order; returns the entries of the hold.
+local function set_aside(entries, payers, i, j, need)
   for k = i, j, PAYER do
-    local b = bucket_of(wallet, payers[k])
-    if need > 0 and valid_at(wallet, b, ctx.event_ms) then
-      local x, e = least(need, available(wallet, b)), #entries
+    local b = payers[k]
+    if need > 0 and valid_at(b, event_ms) then
+      local x = least(need, available(b))
       if x > 0 then
-        entries[e + 1], entries[e + 2], entries[e + 3], entries[e + 4] = payers[k], x, 0, 1
+        local e = #entries
+        if e == 0 then
+          entries = { b, x, 0, 1 }
+        else
+          entries[e + 1], entries[e + 2], entries[e + 3], entries[e + 4] = b, x, 0, 1
+        end
       end
       need = need - x
     end
   end
+  return entries
 end
 
 -- Walks the payers for up to `cap` units. Returns the units, what is to be held, the position
 -- behind them, the cost covered up to there, and the money set aside.
-local function try_hold(ctx, svc, cap, payers, anchor)
-  local wallet, ms, pos, entries = ctx.wallet, ctx.event_ms, try_from(svc, anchor), {}
-  local covered, money, i = svc[P_CHARGED], 0, 1
-  local n = cap
+local function try_hold(svc, cap, payers)
+  local pos, entries, covered, money, n = try_from(svc), NOTHING, svc[P_CHARGED], 0, cap
   -- Within the grace nobody has paid yet for what was begun: it has to be covered like the rest.
-  if pos[P_GRACE] <= 0 or cost_at(pos, pos[P_PRICED]) <= covered then n = cap - use_room(pos, cap) end
-  while payers[i] and n > 0 do
-    local b = bucket_of(wallet, payers[i])
-    if wallet[b + B_MONEY] == 1 then
-      local j = pool_end(wallet, payers, i, PAYER)
-      local m = pay_money(pos, n, covered + pool_budget(wallet, payers, i, j, ms))
+  local terms = pos[P_TERMS]
+  if not terms or terms[L_GRACE] == 0 or pos[P_COST] <= covered then n = cap - use_room(pos, cap) end
+  local i = 1
+  while n > 0 and payers[i] do
+    local b = payers[i]
+    if b[B_MONEY] == 1 then
+      local j = pool_end(payers, i, PAYER)
+      local m = pay_money(pos, n, covered + pool_budget(payers, i, j, event_ms))
       if m > 0 then
-        local need = most(0, cost_at(pos, pos[P_PRICED]) - covered)
-        set_aside(ctx, entries, payers, i, j, need)
+        local need = most(0, pos[P_COST] - covered)
+        entries = set_aside(entries, payers, i, j, need)
         covered, money, n = covered + need, money + need, n - m
       end
       i = j
-    elseif valid_at(wallet, b, ms) then
-      local free = available(wallet, b)
-      local m, x = pay_bucket(pos, payers[i], payers[i + 1], payers[i + 2], n, free)
+    elseif valid_at(b, event_ms) then
+      local m, x = pay_bucket(pos, b[B_NAME], payers[i + 1], payers[i + 2], n, available(b))
       if m > 0 then
+        if entries == NOTHING then entries = {} end
         local e = #entries
-        entries[e + 1], entries[e + 2] = payers[i], x
+        entries[e + 1], entries[e + 2] = b, x
         entries[e + 3], entries[e + 4] = payers[i + 1], payers[i + 2]
       end
       n = n - m
@@ -52,71 +57,72 @@ end
 
 -- Before the answer is known, every switch within the ringing time may be where the call begins.
 -- Returns nil when there is but one anchor.
-local function anchors_of(ctx, svc)
-  local later = svc[P_LATER]
-  if not later or svc[P_ANCHOR] > 0 then return nil end
-  local anchors = { ctx.event_ms }
-  for i = 1, #later, LATER do
-    if later[i] > ctx.event_ms and later[i] <= ctx.event_ms + ctx.max_ring_s * 1000 then
+local function anchors_of(svc)
+  local later = svc[P_PRICE][X_LATER]
+  if anchor_ms > 0 or not later then return nil end
+  local anchors = { event_ms }
+  for i = svc[P_PASSED] * LATER + 1, #later, LATER do
+    if later[i] > event_ms and later[i] <= event_ms + limits[LIMIT_MAX_RING_S] * 1000 then
       anchors[#anchors + 1] = later[i]
     end
   end
   return anchors
 end
 
--- The least grant over the anchors, and the greatest hold for it.
-local function best_hold(ctx, svc, cap, payers)
-  local anchors = anchors_of(ctx, svc)
-  if not anchors then return try_hold(ctx, svc, cap, payers, svc[P_ANCHOR]) end
-  local units = cap
-  for i = 1, #anchors do
-    units = least(units, (try_hold(ctx, svc, cap, payers, anchors[i])))
+-- The least grant over the anchors, and the greatest hold for it; the last value is its anchor.
+local function best_hold(svc, cap, payers)
+  local anchors, units = anchors_of(svc), cap
+  if not anchors then
+    local entries, pos, covered
+    units, entries, pos, covered = try_hold(svc, cap, payers)
+    return units, entries, pos, covered, anchor_ms
   end
-  local most_money, entries, pos, covered = -1, nil, nil, nil
   for i = 1, #anchors do
-    local _, e, p, c, money = try_hold(ctx, svc, units, payers, anchors[i])
+    anchor_ms = anchors[i]
+    units = least(units, (try_hold(svc, cap, payers)))
+  end
+  local most_money, entries, pos, covered, best = -1, nil, nil, nil, nil
+  for i = 1, #anchors do
+    anchor_ms = anchors[i]
+    local _, e, p, c, money = try_hold(svc, units, payers)
     if money > most_money then
-      most_money, entries, pos, covered = money, e, p, c
+      most_money, entries, pos, covered, best = money, e, p, c, anchor_ms
     end
   end
-  return units, entries, pos, covered
+  anchor_ms = 0
+  return units, entries, pos, covered, best
 end
 
-local function place(ctx, svc, units, entries)
-  local wallet = ctx.wallet
+local function place(svc, units, entries)
   for i = 1, #entries, HELD do
-    local b = bucket_of(wallet, entries[i])
-    wallet[b + B_HELD] = wallet[b + B_HELD] + entries[i + 1]
-    ctx.placed[b] = true
+    local b = entries[i]
+    b[B_HELD], b[B_PLACED] = b[B_HELD] + entries[i + 1], true
   end
   svc[P_HELD], svc[P_GRANTED] = entries, units
 end
 
 -- What could be taken from a bucket if `freed` were given back too.
-local function free_with(wallet, b, freed)
-  local free = wallet[b + B_LEFT] - wallet[b + B_HELD] + (freed[wallet[b]] or 0)
-  if wallet[b] == 'main' then free = free - wallet[W_FLOOR] end
-  return most(0, free)
+local function free_with(b, freed)
+  return most(0, b[B_LEFT] - b[B_HELD] - b[B_FLOOR] + (freed[b] or 0))
 end
 
 -- Whether `units` more could be bought behind a hold.
-local function could_buy(ctx, from, covered, units, payers, freed)
-  local wallet, ms, pos = ctx.wallet, ctx.event_ms, try_from(from, from[P_ANCHOR])
-  local n, i = units - use_room(pos, units), 1
-  while payers[i] and n > 0 do
-    local b = bucket_of(wallet, payers[i])
-    if wallet[b + B_MONEY] == 1 then
-      local j, budget = pool_end(wallet, payers, i, PAYER), covered
+local function could_buy(from, covered, units, payers, freed)
+  local pos, i = try_from(from), 1
+  local n = units - use_room(pos, units)
+  while n > 0 and payers[i] do
+    local b = payers[i]
+    if b[B_MONEY] == 1 then
+      local j, budget = pool_end(payers, i, PAYER), covered
       for k = i, j, PAYER do
-        local one = bucket_of(wallet, payers[k])
-        if valid_at(wallet, one, ms) then budget = budget + free_with(wallet, one, freed) end
+        if valid_at(payers[k], event_ms) then budget = budget + free_with(payers[k], freed) end
       end
       local m = pay_money(pos, n, budget)
-      if m > 0 then covered = most(covered, cost_at(pos, pos[P_PRICED])) end
+      if m > 0 then covered = most(covered, pos[P_COST]) end
       n, i = n - m, j
-    elseif valid_at(wallet, b, ms) then
-      local free = free_with(wallet, b, freed)
-      n = n - pay_bucket(pos, payers[i], payers[i + 1], payers[i + 2], n, free)
+    elseif valid_at(b, event_ms) then
+      local free = free_with(b, freed)
+      n = n - pay_bucket(pos, b[B_NAME], payers[i + 1], payers[i + 2], n, free)
     end
     i = i + PAYER
   end
@@ -125,18 +131,18 @@ end
 
 -- The quick way to the same answer, for the common case: the last payer is money, nothing switches,
 -- and it has the cost of `units` more. False says nothing.
-local function surely_could_buy(ctx, pos, covered, units, payers)
-  local wallet = ctx.wallet
-  local b = bucket_of(wallet, payers[#payers - PAYER + 1])
-  if pos[P_GRACE] < 0 or pos[P_LATER] or wallet[b + B_MONEY] == 0 then return false end
-  if not valid_at(wallet, b, ctx.event_ms) then return false end
-  return cost_at(pos, pos[P_PRICED] + units) - covered <= available(wallet, b)
+local function surely_could_buy(pos, covered, units, payers)
+  local b = payers[#payers - PAYER + 1]
+  if not b or b[B_MONEY] == 0 then return false end
+  if not pos[P_TERMS] or pos[P_PRICE][X_LATER] then return false end
+  if not valid_at(b, event_ms) then return false end
+  return cost_at(pos, pos[P_PRICED] + units) - covered <= available(b)
 end
 
 -- What other sessions hold, by bucket.
-local function held_by_others(ctx)
-  local wallet, session, others = ctx.wallet, ctx.session, {}
-  for b = W_BUCKETS, #wallet, W_BUCKET do others[wallet[b]] = wallet[b + B_HELD] end
+local function held_by_others()
+  local others = {}
+  for i = W_BUCKETS, #wallet do others[wallet[i]] = wallet[i][B_HELD] end
   for s = S_SERVICES, #session do
     local held = session[s][P_HELD]
     for i = 1, #held, HELD do others[held[i]] = others[held[i]] - held[i + 1] end
@@ -144,24 +150,38 @@ local function held_by_others(ctx)
   return others
 end
 
--- Holds for one service; returns its code, grant, validity and whether these are its last units.
-local function hold(ctx, svc, ask, cap, minimum, free, payers)
-  if ask <= 0 then return 'OK', 0, ctx.validity_s, false end
-  if svc[P_TIMED] == 1 then cap = least(cap, ctx.life_units - svc[P_ELAPSED]) end
+-- How long a grant stands, and whether its units are the last: `minimum` units more can be bought,
+-- or could if other sessions held nothing, or cannot.
+local function outlook(pos, covered, minimum, payers)
+  local validity_s = limits[LIMIT_VALIDITY_S]
+  if surely_could_buy(pos, covered, minimum, payers)
+    or could_buy(pos, covered, minimum, payers, NOTHING) then
+    return validity_s, false
+  end
+  if could_buy(pos, covered, minimum, payers, held_by_others()) then
+    return least(validity_s, limits[LIMIT_HELD_ELSEWHERE_S]), false
+  end
+  return validity_s, true
+end
+
+-- Holds for one service what `use` asks; returns code, grant, validity and whether it is final.
+local function hold(svc, use)
+  local ask, cap, minimum, payers = use[U_ASK], use[U_CAP], use[U_MINIMUM], use[U_PAYERS]
+  if ask <= 0 then return 'OK', 0, limits[LIMIT_VALIDITY_S], false end
+  if svc[P_PRICE][X_TIMED] == 1 then
+    cap = least(cap, limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED])
+  end
   if cap <= 0 then return 'LIMIT_REACHED', 0, 0, false end
-  if free == 1 then
+  if use[U_FREE] == 1 then
     svc[P_GRANTED] = cap
-    return 'NOT_CHARGED', cap, ctx.validity_s, false
+    return 'NOT_CHARGED', cap, limits[LIMIT_VALIDITY_S], false
   end
-  local units, entries, pos, covered = best_hold(ctx, svc, cap, payers)
+  local units, entries, pos, covered, anchor = best_hold(svc, cap, payers)
   if units == 0 or units < least(minimum, ask) then return 'NO_CREDIT', 0, 0, false end
-  place(ctx, svc, units, entries)
-  if surely_could_buy(ctx, pos, covered, minimum, payers)
-    or could_buy(ctx, pos, covered, minimum, payers, {}) then
-    return 'OK', units, ctx.validity_s, false
-  end
-  if could_buy(ctx, pos, covered, minimum, payers, held_by_others(ctx)) then
-    return 'OK', units, least(ctx.validity_s, ctx.held_elsewhere_s), false
-  end
-  return 'OK', units, ctx.validity_s, true
+  place(svc, units, entries)
+  local known_ms = anchor_ms
+  anchor_ms = anchor
+  local validity_s, final = outlook(pos, covered, minimum, payers)
+  anchor_ms = known_ms
+  return 'OK', units, validity_s, final
 end

@@ -3,18 +3,22 @@
 --   1 den   2 fee whole   3 fee rest   4 grace   5 minimum   6 maximum (-1 none)   7 rounding
 --   8 start   9 increment   10 price whole   11 price rest      and so on, four numbers a row
 --
+-- Its first seven numbers are terms: what is carried into the rows (whole + rest/den), and how the
+-- sum is bounded. A position whose first ladder has been left has terms of its own (position.lua).
+--
 -- A price is whole + rest/den money units for each increment. Amounts stay exact as (whole, rest)
 -- over a denominator and are rounded once, at the end. With den <= 2^26 and everything else below
 -- 2^53 the quotients below are exact: a true quotient that is no integer is at least 1/den away
--- from one, and the rounding error of the division is less than that.
+-- from one, and the rounding error of the division is less than that. The same holds for `%`, which
+-- is a - floor(a / b) * b: so (a - a % b) / b is the quotient without a call of floor.
 local ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_UP = 0, 1, 2
 local L_DEN, L_FEE, L_FEE_REST, L_GRACE, L_MINIMUM, L_MAXIMUM, L_ROUNDING = 1, 2, 3, 4, 5, 6, 7
 local L_ROWS, L_ROW = 8, 4
 
 local function ceil_div(a, b)
-  local q = floor(a / b)
-  if q * b < a then return q + 1 end
-  return q
+  local over = a % b
+  if over > 0 then return (a - over) / b + 1 end
+  return a / b
 end
 
 local function lcm(a, b)
@@ -38,20 +42,25 @@ local function add(w1, r1, d1, w2, r2, d2)
   return w, r, d
 end
 
--- Rounds once, then applies minimum and maximum.
-local function bounded(w, r, d, minimum, maximum, mode)
-  if r > 0 then
-    if mode == ROUND_HALF_UP then
-      if 2 * r >= d then w = w + 1 end
-    elseif mode == ROUND_HALF_EVEN then
-      if 2 * r > d or (2 * r == d and w % 2 == 1) then w = w + 1 end
-    elseif mode == ROUND_UP then
-      w = w + 1
-    end
+local function rounded(w, r, d, mode)
+  if r == 0 then return w end
+  if mode == ROUND_HALF_UP then
+    if 2 * r >= d then return w + 1 end
+  elseif mode == ROUND_HALF_EVEN then
+    if 2 * r > d or (2 * r == d and w % 2 == 1) then return w + 1 end
+  elseif mode == ROUND_UP then
+    return w + 1
   end
+  return w
+end
+
+-- Rounds once, then applies minimum and maximum. An amount above MAX_AMOUNT is not exact, but is
+-- above it, and so is never afforded; `overrun` and `wallet_bytes` refuse to write one.
+local function bounded(w, r, d, terms)
+  if r > 0 then w = rounded(w, r, d, terms[L_ROUNDING]) end
+  local minimum, maximum = terms[L_MINIMUM], terms[L_MAXIMUM]
   if w < minimum then w = minimum end
   if maximum >= 0 and w > maximum then w = maximum end
-  if w > MAX_AMOUNT then error('AMOUNT_OVERFLOW') end
   return w
 end
 
@@ -68,36 +77,43 @@ end
 -- What the units [from, to) cost by the rows, exactly. Increments are counted from the row's start
 -- or from `from`, whichever is later; a row's last increment costs a whole price.
 local function rows_cost(ladder, from, to)
-  local den, whole, rest = ladder[L_DEN], 0, 0
-  for i = L_ROWS, #ladder, L_ROW do
-    local low, high = ladder[i], ladder[i + L_ROW]
+  local den, whole, rest, i, low = ladder[L_DEN], 0, 0, L_ROWS, ladder[L_ROWS]
+  while low and low < to do
+    local high = ladder[i + L_ROW] -- where the next row begins
     if low < from then low = from end
-    if low >= to then break end
-    if not high or high > to then high = to end
-    if high > low then
-      local count, price_rest = ceil_div(high - low, ladder[i + 1]), ladder[i + 3]
+    local units = to - low
+    if high and high < to then units = high - low end
+    if units > 0 then
+      local step, price_rest = ladder[i + 1], ladder[i + 3]
+      local over = units % step
+      local count = (units - over) / step
+      if over > 0 then count = count + 1 end
       whole = whole + count * ladder[i + 2]
       if price_rest > 0 then
         -- count * rest/den: of count = thick * den + thin, thick * rest is whole already
-        local thick = floor(count / den)
-        local thin = (count - thick * den) * price_rest
-        local carry = floor(thin / den)
-        whole, rest = whole + thick * price_rest + carry, rest + thin - carry * den
+        local thin = count % den
+        local more = thin * price_rest
+        local left = more % den
+        whole, rest = whole + (count - thin) / den * price_rest + (more - left) / den, rest + left
         if rest >= den then whole, rest = whole + 1, rest - den end
       end
     end
+    i, low = i + L_ROW, high
   end
   return whole, rest
 end
 
 -- The end of the increment in which the unit before `to` lies, counted as in rows_cost.
 local function edge(ladder, from, to)
-  for i = L_ROWS, #ladder, L_ROW do
-    local low, high = most(ladder[i], from), ladder[i + L_ROW]
-    if not high or to <= high then
-      local q = low + ceil_div(to - low, ladder[i + 1]) * ladder[i + 1]
-      if high then return least(q, high) end
-      return q
-    end
+  local i, low, high = L_ROWS, ladder[L_ROWS], ladder[L_ROWS + L_ROW]
+  while high and high < to do
+    i, low = i + L_ROW, high
+    high = ladder[i + L_ROW]
   end
+  if low < from then low = from end
+  local step = ladder[i + 1]
+  local over = (to - low) % step
+  if over > 0 then to = to + step - over end
+  if high and high < to then return high end
+  return to
 end

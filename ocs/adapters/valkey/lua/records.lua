@@ -1,111 +1,280 @@
--- The records, and the names of their places. Python reads the same forms in
--- ocs/adapters/valkey/records.py.
+-- The records, and the names of their places. Python reads and writes the same forms in
+-- ocs/adapters/valkey/records.py and calls.py. All are little-endian; `text` is a length (H two
+-- bytes, I four) and that many bytes; the first byte of what is stored is the version of its form.
+--
+--   definition   d version, B active, d floor, H text currency, then for each bucket:
+--                H text name, B money, d from_ms, d until_ms
+--   wallet       B form, d last_ms, d open sessions, H buckets; of each bucket d left, d held,
+--                d credited, d debited; then the definition
+--   price        B timed, H text rating group, H text subject, H text rating, I text ladder (its
+--                numbers as d; empty when there is none), then for each later switch:
+--                d from_ms, I text ladder, H text rating
+--   payers       for each payer: H text bucket, d increment (0: money), d factor
+--   limits       nine d: as ChargeLimits in ocs/usecases/ports.py
+--   service      H switches passed, B terms (0 nothing is priced yet, 1 those of the ladder, 2 its
+--                own), B fee due, H held, H taken, d elapsed, d priced, d seg_from, d cost, d charged,
+--                d granted, I text price; of each held H text bucket, d amount, d increment, d factor;
+--                of each taken H text bucket, d used, d paid; own terms as seven d
+--   session      B form, B text state, B kept, d repeats, d deadline_ms, d hint_ms, d answer_ms,
+--                d top, d low, d high, I text origin, I text keys, I services; the services; then
+--                the kept answers (repeats.lua)
+--   origin       d opened_ms, then what the start asked (I text request, I text fingerprint)
+--   entry        B form, d at_ms, B text state, H moves, I text told; of each move H text bucket,
+--                d left by, d held by, d left, d held, B placed, d floor; then a charge's frame
+--   told         H text kind, d event_ms, I text address, then info
+--   use          d used, d ask, d cap, d minimum, B free, H text payers, I text price: as
+--                ServiceCall in ocs/usecases/ports.py
+local FORM = 2
 
--- Wallet: seven fields, then eight for each bucket. A bucket is meant by the place of its name.
-local W_VERSION, W_ACTIVE, W_CURRENCY, W_FLOOR, W_LAST_MS, W_OPEN = 2, 3, 4, 5, 6, 7
-local W_BUCKETS, W_BUCKET = 8, 8
-local B_MONEY, B_LEFT, B_HELD, B_CREDITED, B_DEBITED, B_FROM_MS, B_UNTIL_MS = 1, 2, 3, 4, 5, 6, 7
+-- Definition: {version, active, floor, currency}, then four for each bucket.
+local D_VERSION, D_ACTIVE, D_FLOOR, D_CURRENCY, D_BUCKETS, D_BUCKET = 1, 2, 3, 4, 5, 4
 
--- Session: fifteen fields, then the services. Top, low and high are the window of seen numbers;
--- keys the seen requests without number (false: none); results the kept answers (repeats.lua).
-local S_STATE, S_OPENED_MS, S_DEADLINE_MS, S_HINT_MS, S_ANSWER_MS = 2, 3, 4, 5, 6
-local S_TOP, S_LOW, S_HIGH, S_KEYS, S_RESULTS, S_KEPT, S_REPEATS = 7, 8, 9, 10, 11, 12, 13
-local S_START_FINGERPRINT, S_START_REQUEST, S_SERVICES = 14, 15, 16
+-- Wallet: four fields, then the buckets. `was` is what a bucket had before the operation.
+local W_TEXT, W_DEFINITION, W_LAST_MS, W_OPEN, W_BUCKETS = 1, 2, 3, 4, 5
+local B_NAME, B_MONEY, B_FROM_MS, B_UNTIL_MS, B_FLOOR, B_LEFT, B_HELD = 1, 2, 3, 4, 5, 6, 7
+local B_CREDITED, B_DEBITED, B_WAS_LEFT, B_WAS_HELD, B_PLACED = 8, 9, 10, 11, 12
 
--- Service, which is also the position that prices walk (position.lua). The terms (grace, -1 when
--- nothing is priced yet, to rounding) are those of the ladder that priced the first unit.
--- Later: from_ms, ladder, rating of each switch to come (false: none). Held: bucket, amount,
--- increment (0: money), factor. Taken from units buckets: bucket, used, paid.
-local P_GROUP, P_ELAPSED, P_PRICED, P_SEG_FROM, P_CW, P_CR, P_CD = 1, 2, 3, 4, 5, 6, 7
-local P_CHARGED, P_GRANTED, P_FEE_DUE, P_GRACE, P_MINIMUM, P_MAXIMUM = 8, 9, 10, 11, 12, 13
-local P_ROUNDING, P_TIMED, P_SUBJECT, P_RATING, P_LADDER, P_LATER = 14, 15, 16, 17, 18, 19
-local P_HELD, P_TAKEN, P_ANCHOR = 20, 21, 22
-local HELD, TAKEN, LATER, PAYER = 4, 3, 3, 3
+-- Price; later is false, or from_ms, ladder, rating of each switch that is known.
+local X_TIMED, X_GROUP, X_SUBJECT, X_RATING, X_LADDER, X_LATER, X_TEXT = 1, 2, 3, 4, 5, 6, 7
+local LATER = 3
 
-local function new_session()
-  return { 1, 'none', 0, 0, 0, 0, -1, 0, 0, false, '', 0, 0, '', '' }
+local LIMIT_VALIDITY_S, LIMIT_MAX_RING_S, LIMIT_LIFE_UNITS, LIMIT_COME_BACK_S = 1, 2, 3, 4
+local LIMIT_CLOSED_KEEP_S, LIMIT_EVENT_KEEP_S, LIMIT_REFUSED_KEEP_S = 5, 6, 7
+local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S = 8, 9
+
+-- Session: its places are those of its form. Top, low and high are the window of seen numbers.
+local S_STATE, S_KEPT, S_REPEATS, S_DEADLINE_MS, S_HINT_MS, S_ANSWER_MS = 2, 3, 4, 5, 6, 7
+local S_TOP, S_LOW, S_HIGH, S_ORIGIN, S_KEYS, S_RESULTS, S_SERVICES = 8, 9, 10, 11, 12, 13, 14
+
+-- Service, which is also the position that prices walk (position.lua); its places are those of its
+-- form, with tables where the form has counts. Held: bucket, amount, increment, factor. Taken from
+-- units buckets: name, used, paid.
+local P_PASSED, P_TERMS, P_FEE_DUE, P_HELD, P_TAKEN, P_ELAPSED, P_PRICED = 1, 2, 3, 4, 5, 6, 7
+local P_SEG_FROM, P_COST, P_CHARGED, P_GRANTED, P_PRICE, P_LADDER = 8, 9, 10, 11, 12, 13
+local HELD, TAKEN, PAYER = 4, 3, 3
+
+-- Use, what a call says of one service; before its form what was debited for it, behind it the
+-- service. Its payers are bucket, increment, factor of each.
+local U_AMOUNT, U_USED, U_ASK, U_CAP, U_MINIMUM, U_FREE = 1, 2, 3, 4, 5, 6
+local U_PAYERS, U_PRICE, U_SERVICE = 7, 8, 9
+local TERMS_NONE, TERMS_OF_LADDER, TERMS_OWN = 0, 1, 2
+
+-- The charge in progress. The store runs one function at a time, so what all its steps need stands
+-- in locals of the library, set when it begins, instead of a table that is handed around.
+local wallet, session, limits, event_ms, now_ms, answered, overrun_amount
+local anchor_ms -- when the call was answered, as far as this step supposes; 0 not known
+
+local NOTHING = {} -- an empty list, which nobody may change
+local definitions, prices, payer_lists, limit_lists, ladders = { 0 }, { 0 }, { 0 }, { 0 }, { 0 }
+
+local function definition_of(text)
+  local version, active, lowest, currency, at = struct.unpack('<dBdHc0', text)
+  local definition, name, money, from_ms, until_ms = { version, active, lowest, currency }, nil
+  while at <= #text do
+    name, money, from_ms, until_ms, at = struct.unpack('<Hc0Bdd', text, at)
+    local i = #definition
+    definition[i + 1], definition[i + 2] = name, money
+    definition[i + 3], definition[i + 4] = from_ms, until_ms
+  end
+  return remember(definitions, text, definition)
 end
 
-local function new_service(group, timed, subject, rating, ladder, later)
-  return { group, 0, 0, 0, 0, 0, 1, 0, 0, 0, -1, 0, -1, 0, timed, subject, rating, ladder, later,
-    {}, {}, 0 }
+local function ladder_of(text)
+  if text == '' then return false end
+  local ladder = { struct.unpack('<' .. string.rep('d', #text / 8), text) }
+  ladder[#ladder] = nil -- where the text ended
+  return remember(ladders, text, ladder)
 end
 
--- The place of a bucket in a wallet; nil when it has none of that name.
-local function bucket_of(wallet, id)
-  for b = W_BUCKETS, #wallet, W_BUCKET do
-    if wallet[b] == id then return b end
+local function price_of(text)
+  local timed, group, subject, rating, ladder, at = struct.unpack('<BHc0Hc0Hc0Ic0', text)
+  local later, from_ms, next_ladder, next_rating = {}, nil, nil, nil
+  while at <= #text do
+    from_ms, next_ladder, next_rating, at = struct.unpack('<dIc0Hc0', text, at)
+    local i = #later
+    later[i + 1], later[i + 2] = from_ms, ladders[next_ladder] or ladder_of(next_ladder)
+    later[i + 3] = next_rating
+  end
+  return remember(prices, text, { timed, group, subject, rating, ladders[ladder]
+    or ladder_of(ladder), later[1] and later or false, text })
+end
+
+local function payers_of(text)
+  local payers, at, name, increment, factor = {}, 1, nil, nil, nil
+  while at <= #text do
+    name, increment, factor, at = struct.unpack('<Hc0dd', text, at)
+    local i = #payers
+    payers[i + 1], payers[i + 2], payers[i + 3] = name, increment, factor
+  end
+  return remember(payer_lists, text, payers)
+end
+
+local function limits_of(text)
+  return remember(limit_lists, text, { struct.unpack('<ddddddddd', text) })
+end
+
+-- The bucket of that name; nil when the wallet has none.
+local function bucket_of(holder, name)
+  for i = W_BUCKETS, #holder do
+    if holder[i][B_NAME] == name then return holder[i] end
   end
 end
 
 -- What nobody holds of a bucket, down to its floor.
-local function available(wallet, b)
-  local free = wallet[b + B_LEFT] - wallet[b + B_HELD]
-  if wallet[b] == 'main' then free = free - wallet[W_FLOOR] end
+local function available(b)
+  local free = b[B_LEFT] - b[B_HELD] - b[B_FLOOR]
   if free < 0 then return 0 end
   return free
 end
 
-local function valid_at(wallet, b, ms)
-  return wallet[b + B_FROM_MS] <= ms and ms < wallet[b + B_UNTIL_MS]
+local function valid_at(b, ms)
+  return b[B_FROM_MS] <= ms and ms < b[B_UNTIL_MS]
 end
 
-local function debit(wallet, b, amount)
-  wallet[b + B_LEFT] = wallet[b + B_LEFT] - amount
-  wallet[b + B_DEBITED] = wallet[b + B_DEBITED] + amount
+local function debit(b, amount)
+  b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - amount, b[B_DEBITED] + amount
 end
 
--- How the buckets stand before an operation: left and held, two each.
-local function before(wallet)
-  local was = {}
-  for b = W_BUCKETS, #wallet, W_BUCKET do
-    local i = #was
-    was[i + 1], was[i + 2] = wallet[b + B_LEFT], wallet[b + B_HELD]
+local function read_wallet(bytes)
+  local _, last_ms, open, n, at = struct.unpack('<BddH', bytes)
+  local text = string.sub(bytes, at + 32 * n)
+  local definition = definitions[text] or definition_of(text)
+  local holder, d = { text, definition, last_ms, open, false }, D_BUCKETS
+  for i = W_BUCKETS, W_BUCKETS + n - 1 do
+    local left, held, credited, debited, lowest = 0, 0, 0, 0, 0
+    left, held, credited, debited, at = struct.unpack('<dddd', bytes, at)
+    if definition[d] == 'main' then lowest = definition[D_FLOOR] end
+    holder[i] = { definition[d], definition[d + 1], definition[d + 2], definition[d + 3], lowest,
+      left, held, credited, debited, left, held, false }
+    d = d + D_BUCKET
   end
-  return was
+  return holder
 end
 
--- What an operation changed, for the journal: bucket, left by, held by, left, held, floor, six for
--- each. The floor is there when the operation placed a hold on the bucket, else false.
-local function moves_of(wallet, was, placed)
-  local moves, n = {}, 1
-  for b = W_BUCKETS, #wallet, W_BUCKET do
-    local left, held = wallet[b + B_LEFT], wallet[b + B_HELD]
-    local limit = false
-    if placed and placed[b] then limit = wallet[b] == 'main' and wallet[W_FLOOR] or 0 end
-    if left ~= was[n] or held ~= was[n + 1] or limit then
-      local i = #moves
-      moves[i + 1], moves[i + 2], moves[i + 3] = wallet[b], left - was[n], held - was[n + 1]
-      moves[i + 4], moves[i + 5], moves[i + 6] = left, held, limit
-    end
-    n = n + 2
-  end
-  return moves
-end
-
-local function wallet_bytes(wallet)
-  for b = W_BUCKETS, #wallet, W_BUCKET do
-    if wallet[b + B_CREDITED] > MAX_AMOUNT or wallet[b + B_DEBITED] > MAX_AMOUNT
-      or wallet[b + B_LEFT] < -MAX_AMOUNT or wallet[b + B_HELD] > MAX_AMOUNT then
+local function wallet_bytes(holder)
+  local bytes =
+    struct.pack('<BddH', FORM, holder[W_LAST_MS], holder[W_OPEN], #holder - W_BUCKETS + 1)
+  for i = W_BUCKETS, #holder do
+    local b = holder[i]
+    local left, held, credited, debited = b[B_LEFT], b[B_HELD], b[B_CREDITED], b[B_DEBITED]
+    if credited > MAX_AMOUNT or debited > MAX_AMOUNT or left < -MAX_AMOUNT
+      or held > MAX_AMOUNT then
       error('AMOUNT_OVERFLOW')
     end
+    bytes = bytes .. struct.pack('<dddd', left, held, credited, debited)
   end
-  return cmsgpack.pack(wallet)
+  return bytes .. holder[W_TEXT]
+end
+
+local function new_service(price)
+  return { 0, false, 0, NOTHING, NOTHING, 0, 0, 0, 0, 0, 0, price, price[X_LADDER] }
+end
+
+local function read_service(bytes, at)
+  -- The last value is where the rest begins; the ladder takes its place.
+  local svc = { struct.unpack('<HBBHHddddddIc0', bytes, at) }
+  at = svc[P_LADDER]
+  local price, passed = prices[svc[P_PRICE]] or price_of(svc[P_PRICE]), svc[P_PASSED]
+  local ladder = price[X_LADDER]
+  if passed > 0 then ladder = price[X_LATER][passed * LATER - 1] end
+  svc[P_PRICE], svc[P_LADDER] = price, ladder
+  local held, taken, terms = NOTHING, NOTHING, svc[P_TERMS]
+  for i = 1, svc[P_HELD] * HELD, HELD do
+    local name, amount, increment, factor, after = struct.unpack('<Hc0ddd', bytes, at)
+    if i == 1 then
+      held = { bucket_of(wallet, name), amount, increment, factor }
+    else
+      held[i], held[i + 1] = bucket_of(wallet, name), amount
+      held[i + 2], held[i + 3] = increment, factor
+    end
+    at = after
+  end
+  for i = 1, svc[P_TAKEN] * TAKEN, TAKEN do
+    if i == 1 then taken = {} end
+    taken[i], taken[i + 1], taken[i + 2], at = struct.unpack('<Hc0dd', bytes, at)
+  end
+  svc[P_HELD], svc[P_TAKEN], svc[P_TERMS] = held, taken, false
+  if terms == TERMS_OF_LADDER then
+    svc[P_TERMS] = ladder
+  elseif terms == TERMS_OWN then
+    svc[P_TERMS] = { struct.unpack('<ddddddd', bytes, at) }
+    at = at + 56
+  end
+  return svc, at
+end
+
+local function service_bytes(svc)
+  local price, held, taken, terms = svc[P_PRICE][X_TEXT], svc[P_HELD], svc[P_TAKEN], svc[P_TERMS]
+  local kind = TERMS_NONE
+  if terms then
+    kind = TERMS_OWN
+    if terms == svc[P_LADDER] then kind = TERMS_OF_LADDER end
+  end
+  local bytes = struct.pack('<HBBHHddddddI', svc[P_PASSED], kind, svc[P_FEE_DUE], #held / HELD,
+    #taken / TAKEN, svc[P_ELAPSED], svc[P_PRICED], svc[P_SEG_FROM], svc[P_COST], svc[P_CHARGED],
+    svc[P_GRANTED], #price) .. price
+  for i = 1, #held, HELD do
+    local name = held[i][B_NAME]
+    bytes = bytes
+      .. struct.pack('<Hc0ddd', #name, name, held[i + 1], held[i + 2], held[i + 3])
+  end
+  for i = 1, #taken, TAKEN do
+    bytes = bytes .. struct.pack('<Hc0dd', #taken[i], taken[i], taken[i + 1], taken[i + 2])
+  end
+  if kind == TERMS_OWN then bytes = bytes .. struct.pack('<ddddddd', unpack(terms, 1, 7)) end
+  return bytes
+end
+
+local function new_session()
+  return { FORM, 'none', 0, 0, 0, 0, 0, -1, 0, 0, '', '', '' }
+end
+
+-- Reads a session of `wallet`.
+local function read_session(bytes)
+  -- The last two values, how many services and where they begin, give place to what they tell of.
+  local found = { struct.unpack('<BBc0BdddddddIc0Ic0I', bytes) }
+  local n, at = found[S_RESULTS], found[S_SERVICES]
+  found[S_SERVICES] = nil
+  for s = S_SERVICES, S_SERVICES + n - 1 do found[s], at = read_service(bytes, at) end
+  found[S_RESULTS] = string.sub(bytes, at)
+  return found
+end
+
+local function session_bytes(s)
+  local state, origin, keys = s[S_STATE], s[S_ORIGIN], s[S_KEYS]
+  local bytes = struct.pack('<BBc0BdddddddIc0Ic0I', FORM, #state, state, s[S_KEPT], s[S_REPEATS],
+    s[S_DEADLINE_MS], s[S_HINT_MS], s[S_ANSWER_MS], s[S_TOP], s[S_LOW], s[S_HIGH], #origin, origin,
+    #keys, keys, #s - S_SERVICES + 1)
+  for i = S_SERVICES, #s do bytes = bytes .. service_bytes(s[i]) end
+  return bytes .. s[S_RESULTS]
 end
 
 -- Money that nobody holds, and money that is held, over the buckets valid now.
-local function balance_of(wallet, now)
+local function balance_of(holder, now)
   local free, held = 0, 0
-  for b = W_BUCKETS, #wallet, W_BUCKET do
-    if wallet[b + B_MONEY] == 1 and valid_at(wallet, b, now) then
-      free = free + wallet[b + B_LEFT] - wallet[b + B_HELD]
-      held = held + wallet[b + B_HELD]
+  for i = W_BUCKETS, #holder do
+    local b = holder[i]
+    if b[B_MONEY] == 1 and valid_at(b, now) then
+      free = free + b[B_LEFT] - b[B_HELD]
+      held = held + b[B_HELD]
     end
   end
   return free, held
 end
 
--- One entry of the journal: {form, kind, subject, at_ms, event_ms, state, info, moves}.
-local function entry_bytes(kind, subject, now, event_ms, state, info, moves)
-  return cmsgpack.pack({ 1, kind, subject, now, event_ms, state, info, moves })
+-- One entry of the journal: what was told by Python, and what an operation changed. The floor of a
+-- bucket is there when the operation placed a hold on it.
+local function entry_bytes(told, now, state, holder)
+  local moves, n = '', 0
+  for i = W_BUCKETS, #holder do
+    local b = holder[i]
+    local name, left, held, placed = b[B_NAME], b[B_LEFT], b[B_HELD], b[B_PLACED] and 1 or 0
+    local left_by, held_by = left - b[B_WAS_LEFT], held - b[B_WAS_HELD]
+    if left_by ~= 0 or held_by ~= 0 or placed == 1 then
+      n = n + 1
+      moves = moves .. struct.pack('<Hc0ddddBd', #name, name, left_by, held_by, left, held,
+        placed, b[B_FLOOR])
+    end
+  end
+  return struct.pack('<BdBc0HI', FORM, now, #state, state, n, #told) .. told .. moves
 end

@@ -2,103 +2,126 @@
 -- request numbers it has seen (top, and 64 bits from it downward in two words), the last 64 request
 -- keys of clients without numbers, and the last 8 answers.
 --
--- An answer is a frame: {request, fingerprint, code, services, available, held, overrun, late,
--- ratings}, packed. The kept ones are one string: for each, the packed transaction id and length,
--- then the frame. So the string is copied as a whole, and taken apart only for a repeat.
+-- An answer is the id of its journal entry and a frame:
+--
+--   frame   B services, B late, d available, d held, d overrun (as i8); of each service i8 granted,
+--           i8 validity, B final, i8 used, i8 settled now, i8 settled in all, B code, H rating group,
+--           H rating, and those three texts; then what was asked: I text request, I text fingerprint
+--   kept    of each answer I its length; B text id, frame
+--
+-- The kept ones are one string, which is copied as a whole and taken apart only for a repeat.
+
+-- Bit d of a word, and a word moved by d bits. Words are unsigned and below 2^32; the arithmetic is
+-- exact, and a third of the price of the bit library.
+local function bit_of(word, d)
+  return floor(word / 2 ^ d) % 2 == 1
+end
 
 local function seen_number(s, n)
   local d = s[S_TOP] - n
   if d < 0 then return false end
   if d >= WINDOW then return true end
-  if d < 32 then return bit.band(s[S_LOW], bit.lshift(1, d)) ~= 0 end
-  return bit.band(s[S_HIGH], bit.lshift(1, d - 32)) ~= 0
+  if d < 32 then return bit_of(s[S_LOW], d) end
+  return bit_of(s[S_HIGH], d - 32)
 end
 
 local function mark_number(s, n)
-  local d = n - s[S_TOP]
+  local top, low, high = s[S_TOP], s[S_LOW], s[S_HIGH]
+  local d = n - top
   if d <= 0 then
     if d > -32 then
-      s[S_LOW] = bit.bor(s[S_LOW], bit.lshift(1, -d))
-    else
-      s[S_HIGH] = bit.bor(s[S_HIGH], bit.lshift(1, -d - 32))
+      if not bit_of(low, -d) then s[S_LOW] = low + 2 ^ -d end
+    elseif not bit_of(high, -d - 32) then
+      s[S_HIGH] = high + 2 ^ (-d - 32)
     end
     return
   end
-  if s[S_TOP] < 0 or d >= WINDOW then
-    s[S_LOW], s[S_HIGH] = 0, 0
+  if top < 0 or d >= WINDOW then
+    low, high = 0, 0
   elseif d >= 32 then
-    s[S_LOW], s[S_HIGH] = 0, bit.lshift(s[S_LOW], d - 32)
+    low, high = 0, low % 2 ^ (64 - d) * 2 ^ (d - 32)
   else
-    s[S_HIGH] = bit.bor(bit.lshift(s[S_HIGH], d), bit.rshift(s[S_LOW], 32 - d))
-    s[S_LOW] = bit.lshift(s[S_LOW], d)
+    local stays, up = 2 ^ (32 - d), 2 ^ d
+    local kept = low % stays
+    low, high = kept * up, high % stays * up + (low - kept) / stays
   end
-  s[S_TOP], s[S_LOW] = n, bit.bor(s[S_LOW], 1)
+  s[S_TOP], s[S_LOW], s[S_HIGH] = n, low + 1, high
 end
 
-local function seen(s, number, request)
+local function seen(s, number, asked)
   if number >= 0 then return seen_number(s, number) end
-  for _, key in ipairs(s[S_KEYS] or {}) do
+  if s[S_KEYS] == '' then return false end
+  local request = struct.unpack('<Ic0', asked)
+  for _, key in ipairs(cmsgpack.unpack(s[S_KEYS])) do
     if key == request then return true end
   end
   return false
 end
 
-local function mark_seen(s, number, request)
+local function mark_seen(s, number, asked)
   if number >= 0 then return mark_number(s, number) end
-  local keys = s[S_KEYS] or {}
+  local keys = {}
+  if s[S_KEYS] ~= '' then keys = cmsgpack.unpack(s[S_KEYS]) end
   if #keys >= WINDOW then table.remove(keys, 1) end
-  keys[#keys + 1] = request
-  s[S_KEYS] = keys
+  keys[#keys + 1] = struct.unpack('<Ic0', asked)
+  s[S_KEYS] = cmsgpack.pack(keys)
 end
 
 -- Keeps an answer; the oldest goes when there are too many. A closed session keeps only this one.
-local function keep(s, transaction, frame)
-  local answer = cmsgpack.pack(transaction, #frame) .. frame
-  if s[S_STATE] == 'closed' or s[S_KEPT] == 0 then
-    s[S_RESULTS], s[S_KEPT] = answer, 1
-    return
-  end
+local function keep(s, id, frame)
   local results = s[S_RESULTS]
-  if s[S_KEPT] >= RESULTS_KEPT then
-    local at, length = cmsgpack.unpack_one(results)
-    at, length = cmsgpack.unpack_one(results, at)
-    results = string.sub(results, at + length + 1)
-  else
+  if s[S_STATE] == 'closed' then
+    results, s[S_KEPT] = '', 1
+  elseif s[S_KEPT] < RESULTS_KEPT then
     s[S_KEPT] = s[S_KEPT] + 1
+  else
+    local length, at = struct.unpack('<I', results)
+    results = string.sub(results, at + length)
   end
-  s[S_RESULTS] = results .. answer
+  s[S_RESULTS] = results .. struct.pack('<IB', 1 + #id + #frame, #id) .. id .. frame
 end
 
--- The kept answer to a request, or (request nil) the last one: transaction id, frame, fingerprint.
+-- What was asked in the request that a frame answers: request and fingerprint.
+local function asked_in(frame)
+  local services, at = struct.unpack('<B', frame)
+  at = 27
+  for _ = 1, services do
+    local code, group, rating, after = struct.unpack('<BHH', frame, at + 41)
+    at = after + code + group + rating
+  end
+  return struct.unpack('<Ic0Ic0', frame, at)
+end
+
+-- The kept answer to a request, or (request nil) the last one: id, frame, fingerprint.
 local function kept(s, request)
-  local results, at = s[S_RESULTS], 0
+  local results, at = s[S_RESULTS], 1
   for i = 1, s[S_KEPT] do
-    local transaction, length
-    at, transaction = cmsgpack.unpack_one(results, at)
-    at, length = cmsgpack.unpack_one(results, at)
-    local frame = string.sub(results, at + 1, at + length)
-    at = at + length
-    local fields = cmsgpack.unpack(frame)
-    if fields[1] == request or (not request and i == s[S_KEPT]) then
-      return transaction, frame, fields[2]
+    local length, id, start = struct.unpack('<IBc0', results, at)
+    local frame = string.sub(results, start, at + 3 + length)
+    at = at + 4 + length
+    local its_request, fingerprint = asked_in(frame)
+    if its_request == request or (not request and i == s[S_KEPT]) then
+      return id, frame, fingerprint
     end
   end
 end
 
 -- The answer to a request that came before, or nil when it is new; and whether it is a repeat that
 -- the session counts.
-local function repeated(s, row, number, request, fingerprint)
-  local expected = fingerprint
-  if not seen(s, number, request) then
-    if not row.repeats_start then return nil end
-    if fingerprint ~= s[S_START_FINGERPRINT] then
-      local transaction, frame = kept(s)
-      return { 'CONFLICT', transaction, frame }, false
+local function repeated(s, row, number, asked)
+  local new = not seen(s, number, asked)
+  if new and not row.repeats_start then return nil end
+  local request, fingerprint = struct.unpack('<Ic0Ic0', asked)
+  if new then
+    local _, start_request, start_fingerprint = struct.unpack('<dIc0Ic0', s[S_ORIGIN])
+    if fingerprint ~= start_fingerprint then
+      local id, frame = kept(s)
+      return 'CONFLICT ' .. id .. ' ' .. frame, false
     end
-    request = s[S_START_REQUEST]
+    request = start_request
   end
-  local transaction, frame, first = kept(s, request)
-  if not frame then return { 'REPEAT_EXPIRED' }, false end
-  if first ~= expected then return { 'CONFLICT', transaction, frame }, false end
-  return { 'HIT', transaction, frame }, true
+  local id, frame, first = kept(s, request)
+  if not frame then return 'REPEAT_EXPIRED', false end
+  if first ~= fingerprint then return 'CONFLICT ' .. id .. ' ' .. frame, false end
+  return 'HIT ' .. id .. ' ' .. frame, true
 end

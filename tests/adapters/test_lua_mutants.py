@@ -1,0 +1,83 @@
+"""Every fault that is put into the ledger's script is noticed by the suite.
+
+The suite here are the scenarios and the table tests of `test_ledger.py`, run on the real store with
+one text of the library replaced, until the first of them fails. A mutant that survives shows a rule
+that no test holds; one whose text is not found any more shows a list that fell behind the script.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import resources
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocs.adapters.valkey.embedded import EmbeddedStore
+from tests.adapters import test_ledger
+from tests.adapters.ledgers import RealBench, open_real_bench
+from tests.adapters.lua_mutants import MUTANTS, Mutant
+from tests.usecases.scenario_language import parse
+from tests.usecases.scenario_player import Player
+
+SCENARIOS = sorted((Path(__file__).parents[1] / "usecases" / "scenarios").glob("*.txt"))
+
+Case = Callable[[RealBench], Awaitable[None]]
+
+
+def scenario(path: Path) -> Case:
+    played = parse(path.read_text(encoding="utf-8"))
+    return lambda bench: Player(played, bench).play()
+
+
+def table_tests() -> Iterator[tuple[str, Case]]:
+    """The tests of the suite, spelled out for all their parameters."""
+    for name, test in vars(test_ledger).items():
+        if not name.startswith("test_"):
+            continue
+        marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+        for values in product(*(mark.args[1] for mark in marks)):
+            arguments: dict[str, Any] = {}
+            for mark, value in zip(marks, values, strict=True):
+                names = mark.args[0]
+                single = isinstance(names, str)
+                arguments |= {names: value} if single else dict(zip(names, value, strict=True))
+            yield f"{name} {values}", _with(test, arguments)
+
+
+def _with(test: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> Case:
+    return lambda bench: test(bench, **arguments)
+
+
+SUITE = {path.stem: scenario(path) for path in SCENARIOS} | dict(table_tests())
+
+
+def source(file: str) -> str:
+    return (resources.files("ocs.adapters.valkey") / "lua" / file).read_text(encoding="utf-8")
+
+
+async def first_failure(url: str, overrides: dict[str, str]) -> str:
+    """The name of the first test that fails with these texts; empty when none does."""
+    async for bench in open_real_bench(url, overrides):
+        for name, case in SUITE.items():
+            await bench.connection.execute("FLUSHALL")
+            try:
+                await case(bench)
+            except Exception:  # noqa: BLE001 - whatever a faulty script leads to, it is noticed
+                return name
+    return ""
+
+
+async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
+    assert await first_failure(store_server.url, {}) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+async def test_a_fault_is_caught(mutant: Mutant, store_server: EmbeddedStore) -> None:
+    text = source(mutant.file)
+    assert text.count(mutant.text) == 1, f"{mutant.file} has changed: adapt the mutant"
+    overrides = {mutant.file: text.replace(mutant.text, mutant.instead)}
+    caught_by = await first_failure(store_server.url, overrides)
+    assert caught_by, f"no test notices it: {mutant.name}"
+    print(f"{mutant.name}: {caught_by}")
