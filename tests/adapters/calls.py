@@ -15,7 +15,9 @@ from ocs.domain.wallet import MAIN_BUCKET, MAIN_ONLY, Bucket, BucketKind
 from ocs.usecases.ports import (
     ChargeCall,
     ChargeLimits,
+    ChargeResult,
     CreditCall,
+    Reply,
     Segment,
     ServiceCall,
     SessionKey,
@@ -100,6 +102,11 @@ async def credit(bench: Bench, amount: int, bucket: str, reference: str) -> None
         CreditCall(wallet=FAMILY, bucket=bucket, amount=amount, reference=reference)
     )
     assert reply.transaction_id
+
+
+def result_of(reply: Reply) -> ChargeResult:
+    assert reply.result
+    return reply.result
 
 
 async def main(bench: Bench) -> tuple[int, int]:

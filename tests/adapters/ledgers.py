@@ -9,6 +9,7 @@ a key of the store. Everything else of the library is what production runs.
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import pytest
@@ -71,6 +72,12 @@ class RealBench:
     async def set_now(self, now_ms: int) -> None:
         await self.connection.execute("SET", CLOCK_KEY, now_ms)
 
+    async def keys(self, pattern: str) -> list[bytes]:
+        """The names of the records that the store keeps."""
+        found = await self.connection.execute("KEYS", pattern)
+        assert isinstance(found, list)
+        return [name for name in found if isinstance(name, bytes)]
+
     async def check(self, wallet: WalletKey) -> None:
         """What `ocs verify` checks, and what the port shows of it."""
         report = await verify(ValkeyBooks(self.connection, PARTITIONS))
@@ -100,9 +107,8 @@ def bench_library(overrides: dict[str, str] | None = None) -> FunctionLibrary:
     return assemble({"clock.lua": CLOCK_LUA, **(overrides or {})})
 
 
-async def open_real_bench(
-    url: str, overrides: dict[str, str] | None = None
-) -> AsyncIterator[RealBench]:
+@asynccontextmanager
+async def real_bench(url: str, overrides: dict[str, str] | None = None) -> AsyncIterator[RealBench]:
     library = bench_library(overrides)
     async with Connection(url, library=library) as connection:
         await connection.execute("FLUSHALL")
@@ -117,5 +123,5 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     if request.param == "reference":
         yield ReferenceBench()
         return
-    async for real in open_real_bench(request.getfixturevalue("store_server").url):
+    async with real_bench(request.getfixturevalue("store_server").url) as real:
         yield real

@@ -63,7 +63,7 @@ MUTANTS = (
     ),
     Mutant("a dry run writes", "charge.lua", "if dry_run == 1 then return 'OK  ' .. frame end", ""),
     Mutant(
-        "repeats are not counted", "charge.lua", "session[S_REPEATS] = session[S_REPEATS] + 1", ""
+        "repeats are not counted", "charge.lua", "count_repeat(session)", ""
     ),
     # Wallets
     Mutant(
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant("no stale check", "charge.lua", "if is_stale(version) then return 'STALE' end", ""),
     Mutant(
-        "validity ends one early",
+        "validity begins one late",
         "records.lua",
         "return b[B_FROM_MS] <= ms and ms < b[B_UNTIL_MS]",
         "return b[B_FROM_MS] < ms and ms < b[B_UNTIL_MS]",
@@ -139,13 +139,13 @@ MUTANTS = (
     Mutant(
         "a charge is not journaled",
         "charge.lua",
-        "local id = redis.call('XADD', keys[4], '*', 'e', entry)",
-        "local id = redis.call('INCR', keys[4] .. '-id') .. '-0'",
+        "local id = call('XADD', keys[4], '*', 'e', entry)",
+        "local id = call('INCR', keys[4] .. '-id') .. '-0'",
     ),
     Mutant(
         "an expiry is not journaled",
         "expire.lua",
-        "  redis.call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))\n",
+        "  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))\n",
         "",
     ),
     # Settling
@@ -208,20 +208,20 @@ MUTANTS = (
     Mutant(
         "grace is charged",
         "position.lua",
-        "if pos[P_ELAPSED] < pos[P_TERMS][L_GRACE] then return 0 end",
+        "if pos[P_ELAPSED] < terms_of(pos)[L_GRACE] then return 0 end",
         "",
     ),
     Mutant(
         "grace ends one late",
         "position.lua",
-        "if pos[P_ELAPSED] < pos[P_TERMS][L_GRACE] then",
-        "if pos[P_ELAPSED] <= pos[P_TERMS][L_GRACE] then",
+        "if pos[P_ELAPSED] < terms_of(pos)[L_GRACE] then",
+        "if pos[P_ELAPSED] <= terms_of(pos)[L_GRACE] then",
     ),
     Mutant(
-        "the switch comes one late",
-        "position.lua",
-        "while later[i] and later[i] <= at do",
-        "while later[i] and later[i] < at do",
+        "prices run from the report",
+        "charge.lua",
+        "known_ms = most(1, event_ms - use[U_USED] * 1000)",
+        "known_ms = event_ms",
     ),
     Mutant("never rounded up", "ladder.lua", "if 2 * r >= d then return w + 1 end", ""),
     Mutant("no minimum", "ladder.lua", "if w < minimum then w = minimum end", ""),
@@ -248,8 +248,8 @@ MUTANTS = (
     Mutant(
         "grace is not held for",
         "hold.lua",
-        "if not terms or terms[L_GRACE] == 0 or pos[P_COST] <= covered then n =",
-        "if true then n =",
+        "if pos[P_PRICED] == 0 or terms_of(pos)[L_GRACE] == 0 or pos[P_COST] <= covered then",
+        "if true then",
     ),
     Mutant(
         "only the first anchor is held for",

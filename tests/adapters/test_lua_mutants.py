@@ -1,12 +1,13 @@
 """Every fault that is put into the ledger's script is noticed by the suite.
 
-The suite here are the scenarios and the table tests of `test_ledger.py`, run on the real store with
+The suite here are the scenarios and the table tests of `test_ledger*.py`, run on the real store with
 one text of the library replaced, until the first of them fails. A mutant that survives shows a rule
 that no test holds; one whose text is not found any more shows a list that fell behind the script.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 
 from ocs.adapters.valkey.embedded import EmbeddedStore
-from tests.adapters import test_ledger
-from tests.adapters.ledgers import RealBench, open_real_bench
+from tests.adapters import test_ledger, test_ledger_money
+from tests.adapters.ledgers import RealBench, real_bench
 from tests.adapters.lua_mutants import MUTANTS, Mutant
 from tests.usecases.scenario_language import parse
 from tests.usecases.scenario_player import Player
@@ -32,8 +33,9 @@ def scenario(path: Path) -> Case:
 
 def table_tests() -> Iterator[tuple[str, Case]]:
     """The tests of the suite, spelled out for all their parameters."""
-    for name, test in vars(test_ledger).items():
-        if not name.startswith("test_"):
+    tests = vars(test_ledger) | vars(test_ledger_money)
+    for name, test in tests.items():
+        if not name.startswith("test_") or "bench" not in signature(test).parameters:
             continue
         marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
         for values in product(*(mark.args[1] for mark in marks)):
@@ -58,7 +60,7 @@ def source(file: str) -> str:
 
 async def first_failure(url: str, overrides: dict[str, str]) -> str:
     """The name of the first test that fails with these texts; empty when none does."""
-    async for bench in open_real_bench(url, overrides):
+    async with real_bench(url, overrides) as bench:
         for name, case in SUITE.items():
             await bench.connection.execute("FLUSHALL")
             try:

@@ -90,14 +90,14 @@ _WALLET_HEAD: Final = Form("<BddH")
 _BUCKET: Final = Form("<dddd")
 _DEFINITION_HEAD: Final = Form("<dBd")
 _DEFINED: Final = Form("<Bdd")
-_SESSION_NUMBERS: Final = Form("<Bddddddd")
-_SERVICE: Final = Form("<HBBHHdddddd")
+_SESSION_NUMBERS: Final = Form("<Bdddddd")
+_SERVICE: Final = Form("<BHddddd")
+_RARE: Final = Form("<HBdHB")
 _ENTRY_AT: Final = Form("<Bd")
 _ENTRY_COUNTS: Final = Form("<HI")
 _MOVE: Final = Form("<ddddBd")
+_ORIGIN: Final = Form("<dd")
 _NUMBER: Final = Form("<d")
-_OWN_TERMS: Final = 2
-"""The terms of a service that are no ladder's: seven numbers behind it."""
 _TERMS: Final = Form("<7d")
 _HELD: Final = Form("<ddd")
 _TAKEN: Final = Form("<dd")
@@ -299,13 +299,11 @@ def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
     reader = Reader(data)
     reader.at = 1
     state = State(reader.tiny_text())
-    kept, repeats, deadline_ms, _, answer_ms, *_ = reader.numbers(_SESSION_NUMBERS)
+    kept, deadline_ms, _, answer_ms, *_ = reader.numbers(_SESSION_NUMBERS)
     (origin_bytes,) = reader.numbers(_LONG)
-    origin_at = reader.at
-    (opened_ms,) = reader.numbers(_NUMBER)
-    reader.at = origin_at + origin_bytes
-    (keys_bytes,) = reader.numbers(_LONG)
-    reader.at += keys_bytes
+    end = reader.at + origin_bytes
+    opened_ms, repeats = reader.numbers(_ORIGIN)
+    reader.at = end
     (count,) = reader.numbers(_LONG)
     services = [_read_service(reader) for _ in range(count)]
     return SessionView(
@@ -324,7 +322,7 @@ def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
 
 
 def _read_service(reader: Reader) -> _Service:
-    _, terms, _, held, taken, elapsed, _, _, _, charged, granted = reader.numbers(_SERVICE)
+    rare, held, elapsed, _, _, charged, granted = reader.numbers(_SERVICE)
     (price_bytes,) = reader.numbers(_LONG)
     price = Reader(reader.data[reader.at + 1 : reader.at + price_bytes])
     group = price.short_text()
@@ -334,11 +332,13 @@ def _read_service(reader: Reader) -> _Service:
         bucket = reader.short_text()
         amount, _, _ = reader.numbers(_HELD)
         holds.append(HoldView(rating_group=group, bucket=bucket, amount=amount))
-    for _ in range(taken):
-        reader.short_text()
-        reader.numbers(_TAKEN)
-    if terms == _OWN_TERMS:
-        reader.numbers(_TERMS)
+    if rare:
+        _, _, _, taken, own_terms = reader.numbers(_RARE)
+        for _ in range(taken):
+            reader.short_text()
+            reader.numbers(_TAKEN)
+        if own_terms:
+            reader.numbers(_TERMS)
     return _Service(elapsed, granted, charged, holds)
 
 

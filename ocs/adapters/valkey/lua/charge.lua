@@ -19,9 +19,9 @@ local function is_stale(version)
   return version ~= wallet[W_DEFINITION][D_VERSION] and wallet[W_BUCKETS + 1] ~= nil
 end
 
-local function buckets_of(names)
-  local first = bucket_of(wallet, names[1])
-  if first and not names[PAYER + 1] then return { first, names[2], names[3] } end
+local function buckets_of(text)
+  local names, main = payer_lists[text] or payers_of(text), wallet[W_BUCKETS]
+  if not names[PAYER + 1] and names[1] == main[B_NAME] then return { main, names[2], names[3] } end
   local payers = {}
   for i = 1, #names, PAYER do
     local b, p = bucket_of(wallet, names[i]), #payers
@@ -31,14 +31,14 @@ local function buckets_of(names)
 end
 
 local function read_uses(bytes, at, n)
-  local uses = {}
+  local uses = n > 0 and { false } or {}
   for i = 1, n do
-    local use = { 0, struct.unpack('<ddddBHc0Ic0', bytes, at) }
+    local use = { 0, read('<ddddBHc0Ic0', bytes, at) }
     at = use[U_SERVICE] -- the last value is where the next one begins
     if use[U_FREE] == 1 then
       use[U_PAYERS] = { bucket_of(wallet, 'main'), 0, 1 } -- no units bucket for what is free
     else
-      use[U_PAYERS] = buckets_of(payer_lists[use[U_PAYERS]] or payers_of(use[U_PAYERS]))
+      use[U_PAYERS] = buckets_of(use[U_PAYERS])
     end
     use[U_PRICE] = prices[use[U_PRICE]] or price_of(use[U_PRICE])
     uses[i] = use
@@ -123,7 +123,7 @@ end
 
 -- A release of a session that was never there, and that used nothing.
 local function is_unknown(kind, uses)
-  if kind ~= 'release' or session[S_STATE] ~= 'none' then return false end
+  if session[S_STATE] ~= 'none' or kind ~= 'release' then return false end
   for _, use in ipairs(uses) do
     if use[U_AMOUNT] > 0 or use[U_USED] > 0 then return false end
   end
@@ -149,7 +149,7 @@ local function answer_service(kind, row, use, refusal)
   end
   if refusal == 'UNKNOWN_SESSION' then code = refusal end
   local group, rating = use[U_PRICE][X_GROUP], rating_of(svc)
-  return struct.pack('<i8i8Bi8i8i8BHH', granted, validity, final and 1 or 0, used, amount,
+  return pack('<i8i8Bi8i8i8BHH', granted, validity, final and 1 or 0, used, amount,
     svc[P_CHARGED], #code, #group, #rating) .. code .. group .. rating, code
 end
 
@@ -168,7 +168,7 @@ local function answer_all(kind, row, uses, asked)
   if is_unknown(kind, uses) then refusal = 'UNKNOWN_SESSION' end
   for i = 1, #uses do
     local answer, code = answer_service(kind, row, uses[i], refusal)
-    bytes = bytes .. answer
+    bytes = i == 1 and answer or bytes .. answer
     if code == 'OK' or code == 'NOT_CHARGED' then granted = true else refused = true end
   end
   local was, state = COUNTED[session[S_STATE]], next_state(row, granted, refused)
@@ -177,10 +177,7 @@ local function answer_all(kind, row, uses, asked)
   if is and not was then wallet[W_OPEN] = wallet[W_OPEN] + 1 end
   if was and not is then wallet[W_OPEN] = wallet[W_OPEN] - 1 end
   wallet[W_LAST_MS] = now_ms
-  local origin = session[S_ORIGIN]
-  if origin == '' then origin = struct.pack('<dII', now_ms, 0, 0) end
-  if kind == 'start' then origin = string.sub(origin, 1, 8) .. asked end
-  session[S_ORIGIN] = origin
+  if kind == 'start' or session[S_ORIGIN] == '' then mark_origin(session, kind, asked, now_ms) end
   return bytes
 end
 
@@ -204,29 +201,30 @@ local function write(keys, kind, told, new_wallet)
     session[S_DEADLINE_MS] = deadline
     if hint == 0 or deadline < hint then
       session[S_HINT_MS] = deadline
-      local _, _, address = struct.unpack('<Hc0dIc0', told)
-      redis.call('ZADD', keys[3], deadline, address)
+      local _, _, address = read('<Hc0dIc0', told)
+      call('ZADD', keys[3], deadline, address)
     end
-    redis.call('MSET', keys[1], new_wallet, keys[2], session_bytes(session))
+    call('MSET', keys[1], new_wallet, keys[2], session_bytes(session))
     return
   end
   local keep_s = limits[LIMIT_CLOSED_KEEP_S]
   if state == 'refused' then keep_s = limits[LIMIT_REFUSED_KEEP_S] end
   if kind == 'event' then keep_s = most(keep_s, limits[LIMIT_EVENT_KEEP_S]) end
   session[S_HINT_MS] = 0
-  redis.call('SET', keys[1], new_wallet)
-  redis.call('SET', keys[2], session_bytes(session), 'PX', keep_s * 1000)
+  call('SET', keys[1], new_wallet)
+  call('SET', keys[2], session_bytes(session), 'PX', keep_s * 1000)
   if hint > 0 then
-    local _, _, address = struct.unpack('<Hc0dIc0', told)
-    redis.call('ZREM', keys[3], address)
+    local _, _, address = read('<Hc0dIc0', told)
+    call('ZREM', keys[3], address)
   end
 end
 
 local function charge(keys, args)
+  if not call then begin() end
   local bytes = args[1]
   local kind, number, version, at_ms, answer_ms, says_answered, dry_run, can_open, limits_text,
-    asked, told, n, at = struct.unpack('<Bc0ddddBBBc72Ic0Ic0H', bytes)
-  local found = redis.call('MGET', keys[1], keys[2])
+    asked, told, n, at = read('<Bc0ddddBBBc72Ic0Ic0H', bytes)
+  local found = call('MGET', keys[1], keys[2])
   if not found[1] then return 'NO_WALLET' end
   wallet = read_wallet(found[1])
   session = found[2] and read_session(found[2]) or new_session()
@@ -235,8 +233,8 @@ local function charge(keys, args)
   local again, counts = repeated(session, row, number, asked)
   if again then
     if counts and dry_run == 0 then
-      session[S_REPEATS] = session[S_REPEATS] + 1
-      redis.call('SET', keys[2], session_bytes(session), 'KEEPTTL')
+      count_repeat(session)
+      call('SET', keys[2], session_bytes(session), 'KEEPTTL')
     end
     return again
   end
@@ -252,14 +250,14 @@ local function charge(keys, args)
   local results = answer_all(kind, row, uses, asked)
   local late = kind == 'update' and (state == 'none' or state == 'refused')
   local free, held = balance_of(wallet, now_ms)
-  local frame = struct.pack('<BBi8i8i8', n, late and 1 or 0, free, held, overrun_amount)
+  local frame = pack('<BBi8i8i8', n, late and 1 or 0, free, held, overrun_amount)
     .. results .. asked
   if dry_run == 1 then return 'OK  ' .. frame end
 
   -- From here nothing may fail. The journal entry comes first: its id is the transaction id.
   local new_wallet = wallet_bytes(wallet)
   local entry = entry_bytes(told, now_ms, session[S_STATE], wallet) .. frame
-  local id = redis.call('XADD', keys[4], '*', 'e', entry)
+  local id = call('XADD', keys[4], '*', 'e', entry)
   mark_seen(session, number, asked)
   keep(session, id, frame)
   write(keys, kind, told, new_wallet)

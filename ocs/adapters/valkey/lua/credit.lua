@@ -8,16 +8,17 @@
 --         credited = left + debited; nothing is taken that a session holds, or below the floor;
 --         one journal entry for each reference that was carried out, written with it.
 local function credit(keys, args)
+  if not call then begin() end
   local a = cmsgpack.unpack(args[1])
   local name, amount, fingerprint = a[1], a[2], a[3]
-  local first = redis.call('GET', keys[2])
+  local first = call('GET', keys[2])
   if first then
     local answer = cmsgpack.unpack(first)
     local status = 'HIT'
     if answer[1] ~= fingerprint then status = 'CONFLICT' end
     return { status, answer[2], answer[3] }
   end
-  local record = redis.call('GET', keys[1])
+  local record = call('GET', keys[1])
   if not record then return { 'NO_WALLET' } end
   local holder = read_wallet(record)
   local b = bucket_of(holder, name)
@@ -31,10 +32,10 @@ local function credit(keys, args)
   end
   holder[W_LAST_MS] = now
   local new_wallet = wallet_bytes(holder)
-  local id = redis.call('XADD', keys[3], '*', 'e', entry_bytes(args[2], now, '', holder))
+  local id = call('XADD', keys[3], '*', 'e', entry_bytes(args[2], now, '', holder))
   local answer = cmsgpack.pack({ fingerprint, id, b[B_LEFT] })
-  redis.call('SET', keys[1], new_wallet)
-  redis.call('SET', keys[2], answer, 'PX', a[4] * 1000)
+  call('SET', keys[1], new_wallet)
+  call('SET', keys[2], answer, 'PX', a[4] * 1000)
   return { 'OK', id, b[B_LEFT] }
 end
 

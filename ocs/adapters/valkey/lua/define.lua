@@ -36,7 +36,8 @@ local function loses_money(old, holder)
 end
 
 local function define(keys, args)
-  local text, record = args[1], redis.call('GET', keys[1])
+  if not call then begin() end
+  local text, record = args[1], call('GET', keys[1])
   local definition = definitions[text] or definition_of(text)
   local old, version = record and read_wallet(record), 0
   if old then
@@ -50,9 +51,9 @@ local function define(keys, args)
   local main = bucket_of(holder, 'main')
   if not main or main[B_MONEY] ~= 1 then return 0 end
   local new_wallet = wallet_bytes(holder)
-  redis.call('XADD', keys[3], '*', 'e', entry_bytes(args[3], now, '', holder))
-  redis.call('SET', keys[1], new_wallet)
-  redis.call('SET', keys[2], args[2])
+  call('XADD', keys[3], '*', 'e', entry_bytes(args[3], now, '', holder))
+  call('SET', keys[1], new_wallet)
+  call('SET', keys[2], args[2])
   return 1
 end
 

@@ -8,32 +8,33 @@
 -- Keeps true
 --         held = what open sessions hold; the list of deadlines names every open session.
 local function expire(keys, args)
+  if not call then begin() end
   local a = cmsgpack.unpack(args[1])
-  local member, record = a[1], redis.call('GET', keys[2])
+  local member, record = a[1], call('GET', keys[2])
   if record then
-    wallet = read_wallet(redis.call('GET', keys[1]))
+    wallet = read_wallet(call('GET', keys[1]))
     session = read_session(record)
   end
   if not record or not COUNTED[session[S_STATE]] then
-    redis.call('ZREM', keys[3], member)
+    call('ZREM', keys[3], member)
     return 0
   end
   local now = most(store_ms(), wallet[W_LAST_MS])
   local deadline = session[S_DEADLINE_MS]
   if now < deadline then
     session[S_HINT_MS] = deadline
-    redis.call('ZADD', keys[3], deadline, member)
-    redis.call('SET', keys[2], session_bytes(session))
+    call('ZADD', keys[3], deadline, member)
+    call('SET', keys[2], session_bytes(session))
     return 0
   end
   for s = S_SERVICES, #session do give_back(session[s]) end
   session[S_STATE], session[S_HINT_MS] = 'expired', 0
   wallet[W_OPEN], wallet[W_LAST_MS] = wallet[W_OPEN] - 1, now
   local new_wallet, new_session_bytes = wallet_bytes(wallet), session_bytes(session)
-  redis.call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))
-  redis.call('SET', keys[1], new_wallet)
-  redis.call('SET', keys[2], new_session_bytes, 'PX', a[2] * 1000)
-  redis.call('ZREM', keys[3], member)
+  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))
+  call('SET', keys[1], new_wallet)
+  call('SET', keys[2], new_session_bytes, 'PX', a[2] * 1000)
+  call('ZREM', keys[3], member)
   return 1
 end
 

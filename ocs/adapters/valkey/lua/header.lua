@@ -8,7 +8,7 @@
 --   * All numbers are integers below 2^53, where doubles are exact. They are never joined to text
 --     (`..` prints 14 digits) and never touched by HINCRBY or cjson.
 --   * `math`, `string`, `struct` and `cmsgpack` do not exist while the library loads: they are used
---     inside functions only.
+--     inside functions only, and what is used often is found once, by `begin`.
 --   * A name in capitals is a number, written into its places when the files are joined
 --     (functions.py): Lua allows 200 locals, and reads a number faster than a local of the file.
 --
@@ -22,6 +22,13 @@ local MAX_DENOMINATOR = 67108864 -- 2^26: up to here floor(a / b) of doubles is 
 local RESULTS_KEPT = 8
 local WINDOW = 64
 local PARSED_KEPT = 2000
+
+local call, pack, read, sub -- redis.call, struct.pack, struct.unpack, string.sub
+
+-- To be called first by each function of the store.
+local function begin()
+  call, pack, read, sub = redis.call, struct.pack, struct.unpack, string.sub
+end
 
 local function floor(x)
   return x - x % 1

@@ -26,8 +26,9 @@ end
 local function try_hold(svc, cap, payers)
   local pos, entries, covered, money, n = try_from(svc), NOTHING, svc[P_CHARGED], 0, cap
   -- Within the grace nobody has paid yet for what was begun: it has to be covered like the rest.
-  local terms = pos[P_TERMS]
-  if not terms or terms[L_GRACE] == 0 or pos[P_COST] <= covered then n = cap - use_room(pos, cap) end
+  if pos[P_PRICED] == 0 or terms_of(pos)[L_GRACE] == 0 or pos[P_COST] <= covered then
+    n = cap - use_room(pos, cap)
+  end
   local i = 1
   while n > 0 and payers[i] do
     local b = payers[i]
@@ -134,7 +135,7 @@ end
 local function surely_could_buy(pos, covered, units, payers)
   local b = payers[#payers - PAYER + 1]
   if not b or b[B_MONEY] == 0 then return false end
-  if not pos[P_TERMS] or pos[P_PRICE][X_LATER] then return false end
+  if pos[P_PRICED] == 0 or pos[P_PRICE][X_LATER] then return false end
   if not valid_at(b, event_ms) then return false end
   return cost_at(pos, pos[P_PRICED] + units) - covered <= available(b)
 end
@@ -164,6 +165,31 @@ local function outlook(pos, covered, minimum, payers)
   return validity_s, true
 end
 
+-- The short way to the same result for the common case: one payer, which is money, valid, and has
+-- the cost of `cap` units and of `minimum` more; nothing switches, no grace, no units bucket.
+-- Returns whether it went.
+local function hold_plainly(svc, cap, minimum, payers)
+  local b, ladder = payers[1], svc[P_LADDER]
+  if not b or payers[PAYER + 1] or b[B_MONEY] == 0 or svc[P_TAKEN] ~= NOTHING then return false end
+  if svc[P_PRICE][X_LATER] or terms_of(svc)[L_GRACE] > 0 then return false end
+  if event_ms < b[B_FROM_MS] or event_ms >= b[B_UNTIL_MS] then return false end
+  local charged, last, held = svc[P_CHARGED], svc[P_PRICED] + cap, b[B_HELD]
+  local budget = charged + most(0, b[B_LEFT] - held - b[B_FLOOR])
+  local whole = cost_at(svc, last)
+  if whole > budget then return false end
+  -- Within the increment begun last, the minimum costs nothing more.
+  if edge(ladder, svc[P_SEG_FROM], last) < last + minimum
+    and cost_at(svc, last + minimum) > budget then
+    return false
+  end
+  local need = whole - charged
+  if need > 0 then
+    svc[P_HELD], b[B_HELD], b[B_PLACED] = { b, need, 0, 1 }, held + need, true
+  end
+  svc[P_GRANTED] = cap
+  return true
+end
+
 -- Holds for one service what `use` asks; returns code, grant, validity and whether it is final.
 local function hold(svc, use)
   local ask, cap, minimum, payers = use[U_ASK], use[U_CAP], use[U_MINIMUM], use[U_PAYERS]
@@ -175,6 +201,9 @@ local function hold(svc, use)
   if use[U_FREE] == 1 then
     svc[P_GRANTED] = cap
     return 'NOT_CHARGED', cap, limits[LIMIT_VALIDITY_S], false
+  end
+  if cap >= least(minimum, ask) and hold_plainly(svc, cap, minimum, payers) then
+    return 'OK', cap, limits[LIMIT_VALIDITY_S], false
   end
   local units, entries, pos, covered, anchor = best_hold(svc, cap, payers)
   if units == 0 or units < least(minimum, ask) then return 'NO_CREDIT', 0, 0, false end

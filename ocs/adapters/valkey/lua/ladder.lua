@@ -54,8 +54,8 @@ local function rounded(w, r, d, mode)
   return w
 end
 
--- Rounds once, then applies minimum and maximum. An amount above MAX_AMOUNT is not exact, but is
--- above it, and so is never afforded; `overrun` and `wallet_bytes` refuse to write one.
+-- Rounds once, then applies minimum and maximum. A sum above 2^53 is no longer exact, but above
+-- every budget; whoever must pay it fails (settle.lua).
 local function bounded(w, r, d, terms)
   if r > 0 then w = rounded(w, r, d, terms[L_ROUNDING]) end
   local minimum, maximum = terms[L_MINIMUM], terms[L_MAXIMUM]

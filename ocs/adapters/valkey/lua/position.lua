@@ -4,17 +4,22 @@
 -- the terms, the cost of the priced units without the grace (what a hold has to cover), and what
 -- units buckets have given (taken). A service is a position; a hold is tried on a copy of one.
 --
--- The terms are false when nothing is priced yet, else the seven numbers with which a ladder begins
--- (ladder.lua): those of the ladder that priced the first unit, and as long as no other ladder has
--- followed, that ladder itself. Then its fee is what is carried into its rows. Behind a closed
--- segment the terms are a table of their own, and carry the exact cost of all closed segments.
+-- The terms are the seven numbers with which a ladder begins (ladder.lua): those of the ladder that
+-- priced the first unit. As long as no other ladder has followed they are false, and that ladder's
+-- own are in force, with its fee as what is carried into its rows. Behind a closed segment the terms
+-- are a table of their own, and carry the exact cost of all closed segments.
 
+local function terms_of(pos)
+  return pos[P_TERMS] or pos[P_LADDER]
+end
+
+-- What `priced` units cost, without the grace.
 local function cost_at(pos, priced)
   local terms, ladder = pos[P_TERMS], pos[P_LADDER]
   local w, r = rows_cost(ladder, pos[P_SEG_FROM], priced)
   local d = ladder[L_DEN]
-  if terms == ladder then
-    w, r = w + ladder[L_FEE], r + ladder[L_FEE_REST]
+  if not terms then
+    terms, w, r = ladder, w + ladder[L_FEE], r + ladder[L_FEE_REST]
     if r >= d then w, r = w + 1, r - d end
   else
     w, r, d = add(terms[L_FEE], terms[L_FEE_REST], terms[L_DEN], w, r, d)
@@ -29,19 +34,20 @@ local function cost(pos)
     if pos[P_FEE_DUE] == 0 or ladder[L_GRACE] > 0 then return 0 end
     return bounded(ladder[L_FEE], ladder[L_FEE_REST], ladder[L_DEN], ladder)
   end
-  if pos[P_ELAPSED] < pos[P_TERMS][L_GRACE] then return 0 end
+  if pos[P_ELAPSED] < terms_of(pos)[L_GRACE] then return 0 end
   return pos[P_COST]
 end
 
 local function open_segment(pos, ladder)
-  local terms, old = pos[P_TERMS], pos[P_LADDER]
-  if terms then
+  local terms, old = terms_of(pos), pos[P_LADDER]
+  if pos[P_PRICED] > 0 then
     local w, r = rows_cost(old, pos[P_SEG_FROM], pos[P_PRICED])
     local d
     w, r, d = add(terms[L_FEE], terms[L_FEE_REST], terms[L_DEN], w, r, old[L_DEN])
     if lcm(d, ladder[L_DEN]) > MAX_DENOMINATOR then
       w, r, d = rounded(w, r, d, terms[L_ROUNDING]), 0, 1
     end
+    if w > MAX_AMOUNT then error('AMOUNT_OVERFLOW') end
     pos[P_TERMS] = { d, w, r, terms[L_GRACE], terms[L_MINIMUM], terms[L_MAXIMUM],
       terms[L_ROUNDING] }
     pos[P_COST] = bounded(w, r, d, terms)
@@ -52,8 +58,8 @@ end
 -- Takes up the segment in force at this unit of elapsed time; returns the units up to the next
 -- switch, or nil. Unit k is used at answer + k seconds.
 local function enter_segment(pos)
+  if anchor_ms == 0 then return nil end
   local later = pos[P_PRICE][X_LATER]
-  if not later or anchor_ms == 0 then return nil end
   local at, passed = anchor_ms + pos[P_ELAPSED] * 1000, pos[P_PASSED]
   local i = passed * LATER + 1
   while later[i] and later[i] <= at do i, passed = i + LATER, passed + 1 end
@@ -74,7 +80,7 @@ end
 -- How many increments of one row, counted from `low`, cost at most `budget` in all. A division of
 -- doubles guesses; the loops put right the unit or two by which it may be off.
 local function increments_within(pos, row, low, high, budget)
-  local ladder, terms = pos[P_LADDER], pos[P_TERMS]
+  local ladder, terms = pos[P_LADDER], terms_of(pos)
   local step, price = ladder[row + 1], ladder[row + 2] + ladder[row + 3] / ladder[L_DEN]
   local all = ceil_div(high - low, step)
   local fits = all
@@ -99,7 +105,7 @@ local function afford(pos, budget, limit)
   local last = priced + limit
   local all = cost_at(pos, last)
   if all <= budget then return limit, all end
-  if pos[P_TERMS][L_MINIMUM] > budget then return 0, pos[P_COST] end
+  if terms_of(pos)[L_MINIMUM] > budget then return 0, pos[P_COST] end
   local ladder, best = pos[P_LADDER], priced
   for row = L_ROWS, #ladder, L_ROW do
     local low, high = most(ladder[row], pos[P_SEG_FROM]), ladder[row + L_ROW]
@@ -118,8 +124,7 @@ end
 local function pay_money(pos, n, budget)
   local paid = 0
   while n > 0 do
-    local switch = enter_segment(pos)
-    if not pos[P_TERMS] then pos[P_TERMS] = pos[P_LADDER] end
+    local switch = pos[P_PRICE][X_LATER] and enter_segment(pos)
     local limit, priced = n, pos[P_PRICED]
     if switch and switch < n then
       limit = least(n, edge(pos[P_LADDER], pos[P_SEG_FROM], priced + switch) - priced)
@@ -129,7 +134,6 @@ local function pay_money(pos, n, budget)
     paid, n = paid + m, n - m
     if m < limit then break end
   end
-  if pos[P_PRICED] == 0 then pos[P_TERMS], pos[P_COST] = false, 0 end
   return paid
 end
 
@@ -176,7 +180,7 @@ end
 
 -- A copy on which a hold may be tried.
 local function try_from(svc)
-  local pos = { unpack(svc, 1, P_LADDER) }
+  local pos = { unpack(svc, 1, P_CHARGED) }
   local taken = pos[P_TAKEN]
   if taken[1] then pos[P_TAKEN] = { unpack(taken) } end
   return pos

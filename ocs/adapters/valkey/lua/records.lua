@@ -11,14 +11,14 @@
 --                d from_ms, I text ladder, H text rating
 --   payers       for each payer: H text bucket, d increment (0: money), d factor
 --   limits       nine d: as ChargeLimits in ocs/usecases/ports.py
---   service      H switches passed, B terms (0 nothing is priced yet, 1 those of the ladder, 2 its
---                own), B fee due, H held, H taken, d elapsed, d priced, d seg_from, d cost, d charged,
---                d granted, I text price; of each held H text bucket, d amount, d increment, d factor;
---                of each taken H text bucket, d used, d paid; own terms as seven d
---   session      B form, B text state, B kept, d repeats, d deadline_ms, d hint_ms, d answer_ms,
---                d top, d low, d high, I text origin, I text keys, I services; the services; then
---                the kept answers (repeats.lua)
---   origin       d opened_ms, then what the start asked (I text request, I text fingerprint)
+--   service      B rare, H held, d elapsed, d priced, d cost, d charged, d granted, I text price;
+--                of each held H text bucket, d amount, d increment, d factor; and if rare is 1
+--                H switches passed, B fee due, d seg_from, H taken, B own terms; of each taken
+--                H text bucket, d used, d paid; own terms as seven d
+--   session      B form, B text state, B kept, d deadline_ms, d hint_ms, d answer_ms, d top, d low,
+--                d high, I text origin, I services; the services; the kept answers (repeats.lua)
+--   origin       d opened_ms, d repeats, then what the start asked (I text request, I text
+--                fingerprint), then the keys of seen requests without number, as msgpack
 --   entry        B form, d at_ms, B text state, H moves, I text told; of each move H text bucket,
 --                d left by, d held by, d left, d held, B placed, d floor; then a charge's frame
 --   told         H text kind, d event_ms, I text address, then info
@@ -42,15 +42,16 @@ local LIMIT_VALIDITY_S, LIMIT_MAX_RING_S, LIMIT_LIFE_UNITS, LIMIT_COME_BACK_S = 
 local LIMIT_CLOSED_KEEP_S, LIMIT_EVENT_KEEP_S, LIMIT_REFUSED_KEEP_S = 5, 6, 7
 local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S = 8, 9
 
--- Session: its places are those of its form. Top, low and high are the window of seen numbers.
-local S_STATE, S_KEPT, S_REPEATS, S_DEADLINE_MS, S_HINT_MS, S_ANSWER_MS = 2, 3, 4, 5, 6, 7
-local S_TOP, S_LOW, S_HIGH, S_ORIGIN, S_KEYS, S_RESULTS, S_SERVICES = 8, 9, 10, 11, 12, 13, 14
+-- Session: its places are those of its form, but for the first, which takes the answer that is to be
+-- kept. Top, low and high are the window of seen numbers. The kept answers are not copied: they
+-- stand in `session_text`, the record that was read, from the place that S_KEPT_AT names.
+local S_NEW_ANSWER, S_STATE, S_KEPT, S_DEADLINE_MS, S_HINT_MS, S_ANSWER_MS = 1, 2, 3, 4, 5, 6
+local S_TOP, S_LOW, S_HIGH, S_ORIGIN, S_KEPT_AT, S_SERVICES = 7, 8, 9, 10, 11, 12
 
--- Service, which is also the position that prices walk (position.lua); its places are those of its
--- form, with tables where the form has counts. Held: bucket, amount, increment, factor. Taken from
--- units buckets: name, used, paid.
-local P_PASSED, P_TERMS, P_FEE_DUE, P_HELD, P_TAKEN, P_ELAPSED, P_PRICED = 1, 2, 3, 4, 5, 6, 7
-local P_SEG_FROM, P_COST, P_CHARGED, P_GRANTED, P_PRICE, P_LADDER = 8, 9, 10, 11, 12, 13
+-- Service, which is also the position that prices walk (position.lua). Held: bucket, amount,
+-- increment, factor. Taken from units buckets: name, used, paid.
+local P_ELAPSED, P_PRICED, P_COST, P_SEG_FROM, P_TERMS, P_LADDER, P_PRICE = 1, 2, 3, 4, 5, 6, 7
+local P_PASSED, P_TAKEN, P_FEE_DUE, P_CHARGED, P_GRANTED, P_HELD = 8, 9, 10, 11, 12, 13
 local HELD, TAKEN, PAYER = 4, 3, 3
 
 -- Use, what a call says of one service; before its form what was debited for it, behind it the
@@ -62,16 +63,17 @@ local TERMS_NONE, TERMS_OF_LADDER, TERMS_OWN = 0, 1, 2
 -- The charge in progress. The store runs one function at a time, so what all its steps need stands
 -- in locals of the library, set when it begins, instead of a table that is handed around.
 local wallet, session, limits, event_ms, now_ms, answered, overrun_amount
+local session_text
 local anchor_ms -- when the call was answered, as far as this step supposes; 0 not known
 
 local NOTHING = {} -- an empty list, which nobody may change
 local definitions, prices, payer_lists, limit_lists, ladders = { 0 }, { 0 }, { 0 }, { 0 }, { 0 }
 
 local function definition_of(text)
-  local version, active, lowest, currency, at = struct.unpack('<dBdHc0', text)
+  local version, active, lowest, currency, at = read('<dBdHc0', text)
   local definition, name, money, from_ms, until_ms = { version, active, lowest, currency }, nil
   while at <= #text do
-    name, money, from_ms, until_ms, at = struct.unpack('<Hc0Bdd', text, at)
+    name, money, from_ms, until_ms, at = read('<Hc0Bdd', text, at)
     local i = #definition
     definition[i + 1], definition[i + 2] = name, money
     definition[i + 3], definition[i + 4] = from_ms, until_ms
@@ -81,16 +83,16 @@ end
 
 local function ladder_of(text)
   if text == '' then return false end
-  local ladder = { struct.unpack('<' .. string.rep('d', #text / 8), text) }
+  local ladder = { read('<' .. string.rep('d', #text / 8), text) }
   ladder[#ladder] = nil -- where the text ended
   return remember(ladders, text, ladder)
 end
 
 local function price_of(text)
-  local timed, group, subject, rating, ladder, at = struct.unpack('<BHc0Hc0Hc0Ic0', text)
+  local timed, group, subject, rating, ladder, at = read('<BHc0Hc0Hc0Ic0', text)
   local later, from_ms, next_ladder, next_rating = {}, nil, nil, nil
   while at <= #text do
-    from_ms, next_ladder, next_rating, at = struct.unpack('<dIc0Hc0', text, at)
+    from_ms, next_ladder, next_rating, at = read('<dIc0Hc0', text, at)
     local i = #later
     later[i + 1], later[i + 2] = from_ms, ladders[next_ladder] or ladder_of(next_ladder)
     later[i + 3] = next_rating
@@ -102,7 +104,7 @@ end
 local function payers_of(text)
   local payers, at, name, increment, factor = {}, 1, nil, nil, nil
   while at <= #text do
-    name, increment, factor, at = struct.unpack('<Hc0dd', text, at)
+    name, increment, factor, at = read('<Hc0dd', text, at)
     local i = #payers
     payers[i + 1], payers[i + 2], payers[i + 3] = name, increment, factor
   end
@@ -110,7 +112,7 @@ local function payers_of(text)
 end
 
 local function limits_of(text)
-  return remember(limit_lists, text, { struct.unpack('<ddddddddd', text) })
+  return remember(limit_lists, text, { read('<ddddddddd', text) })
 end
 
 -- The bucket of that name; nil when the wallet has none.
@@ -136,13 +138,13 @@ local function debit(b, amount)
 end
 
 local function read_wallet(bytes)
-  local _, last_ms, open, n, at = struct.unpack('<BddH', bytes)
-  local text = string.sub(bytes, at + 32 * n)
+  local _, last_ms, open, n, at = read('<BddH', bytes)
+  local text = sub(bytes, at + 32 * n)
   local definition = definitions[text] or definition_of(text)
   local holder, d = { text, definition, last_ms, open, false }, D_BUCKETS
   for i = W_BUCKETS, W_BUCKETS + n - 1 do
     local left, held, credited, debited, lowest = 0, 0, 0, 0, 0
-    left, held, credited, debited, at = struct.unpack('<dddd', bytes, at)
+    left, held, credited, debited, at = read('<dddd', bytes, at)
     if definition[d] == 'main' then lowest = definition[D_FLOOR] end
     holder[i] = { definition[d], definition[d + 1], definition[d + 2], definition[d + 3], lowest,
       left, held, credited, debited, left, held, false }
@@ -153,7 +155,7 @@ end
 
 local function wallet_bytes(holder)
   local bytes =
-    struct.pack('<BddH', FORM, holder[W_LAST_MS], holder[W_OPEN], #holder - W_BUCKETS + 1)
+    pack('<BddH', FORM, holder[W_LAST_MS], holder[W_OPEN], #holder - W_BUCKETS + 1)
   for i = W_BUCKETS, #holder do
     local b = holder[i]
     local left, held, credited, debited = b[B_LEFT], b[B_HELD], b[B_CREDITED], b[B_DEBITED]
@@ -161,92 +163,113 @@ local function wallet_bytes(holder)
       or held > MAX_AMOUNT then
       error('AMOUNT_OVERFLOW')
     end
-    bytes = bytes .. struct.pack('<dddd', left, held, credited, debited)
+    bytes = bytes .. pack('<dddd', left, held, credited, debited)
   end
   return bytes .. holder[W_TEXT]
 end
 
 local function new_service(price)
-  return { 0, false, 0, NOTHING, NOTHING, 0, 0, 0, 0, 0, 0, price, price[X_LADDER] }
+  return { 0, 0, 0, 0, false, price[X_LADDER], price, 0, NOTHING, 0, 0, 0, NOTHING }
 end
 
-local function read_service(bytes, at)
-  -- The last value is where the rest begins; the ladder takes its place.
-  local svc = { struct.unpack('<HBBHHddddddIc0', bytes, at) }
-  at = svc[P_LADDER]
-  local price, passed = prices[svc[P_PRICE]] or price_of(svc[P_PRICE]), svc[P_PASSED]
-  local ladder = price[X_LADDER]
-  if passed > 0 then ladder = price[X_LATER][passed * LATER - 1] end
-  svc[P_PRICE], svc[P_LADDER] = price, ladder
-  local held, taken, terms = NOTHING, NOTHING, svc[P_TERMS]
-  for i = 1, svc[P_HELD] * HELD, HELD do
-    local name, amount, increment, factor, after = struct.unpack('<Hc0ddd', bytes, at)
+local function read_held(bytes, at, n)
+  local held = NOTHING
+  for i = 1, n * HELD, HELD do
+    local name, amount, increment, factor, after = read('<Hc0ddd', bytes, at)
+    local b = bucket_of(wallet, name)
     if i == 1 then
-      held = { bucket_of(wallet, name), amount, increment, factor }
+      held = { b, amount, increment, factor }
     else
-      held[i], held[i + 1] = bucket_of(wallet, name), amount
-      held[i + 2], held[i + 3] = increment, factor
+      held[i], held[i + 1], held[i + 2], held[i + 3] = b, amount, increment, factor
     end
     at = after
   end
-  for i = 1, svc[P_TAKEN] * TAKEN, TAKEN do
-    if i == 1 then taken = {} end
-    taken[i], taken[i + 1], taken[i + 2], at = struct.unpack('<Hc0dd', bytes, at)
+  return held, at
+end
+
+-- What few services have: switches passed, a fee without use, segments, units taken from buckets.
+local function read_rare(svc, bytes, at)
+  local n, own
+  svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM], n, own, at =
+    read('<HBdHB', bytes, at)
+  if svc[P_PASSED] > 0 then svc[P_LADDER] = svc[P_PRICE][X_LATER][svc[P_PASSED] * LATER - 1] end
+  local taken = n > 0 and {} or NOTHING
+  for i = 1, n * TAKEN, TAKEN do
+    taken[i], taken[i + 1], taken[i + 2], at = read('<Hc0dd', bytes, at)
   end
-  svc[P_HELD], svc[P_TAKEN], svc[P_TERMS] = held, taken, false
-  if terms == TERMS_OF_LADDER then
-    svc[P_TERMS] = ladder
-  elseif terms == TERMS_OWN then
-    svc[P_TERMS] = { struct.unpack('<ddddddd', bytes, at) }
+  svc[P_TAKEN] = taken
+  if own == 1 then
+    svc[P_TERMS] = { read('<ddddddd', bytes, at) }
     at = at + 56
   end
+  return at
+end
+
+local function rare_bytes(svc)
+  local taken, terms = svc[P_TAKEN], svc[P_TERMS]
+  local bytes = pack('<HBdHB', svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM],
+    #taken / TAKEN, terms and 1 or 0)
+  for i = 1, #taken, TAKEN do
+    bytes = bytes .. pack('<Hc0dd', #taken[i], taken[i], taken[i + 1], taken[i + 2])
+  end
+  if terms then bytes = bytes .. pack('<ddddddd', unpack(terms, 1, 7)) end
+  return bytes
+end
+
+local function read_service(bytes, at)
+  local rare, n, elapsed, priced, cost_so_far, charged, granted, text, held = nil, nil, nil
+  rare, n, elapsed, priced, cost_so_far, charged, granted, text, at =
+    read('<BHdddddIc0', bytes, at)
+  local price = prices[text] or price_of(text)
+  held, at = read_held(bytes, at, n)
+  local svc = { elapsed, priced, cost_so_far, 0, false, price[X_LADDER], price, 0, NOTHING, 0,
+    charged, granted, held }
+  if rare == 1 then at = read_rare(svc, bytes, at) end
   return svc, at
 end
 
 local function service_bytes(svc)
-  local price, held, taken, terms = svc[P_PRICE][X_TEXT], svc[P_HELD], svc[P_TAKEN], svc[P_TERMS]
-  local kind = TERMS_NONE
-  if terms then
-    kind = TERMS_OWN
-    if terms == svc[P_LADDER] then kind = TERMS_OF_LADDER end
-  end
-  local bytes = struct.pack('<HBBHHddddddI', svc[P_PASSED], kind, svc[P_FEE_DUE], #held / HELD,
-    #taken / TAKEN, svc[P_ELAPSED], svc[P_PRICED], svc[P_SEG_FROM], svc[P_COST], svc[P_CHARGED],
-    svc[P_GRANTED], #price) .. price
+  local price, held, last = svc[P_PRICE][X_TEXT], svc[P_HELD], ''
   for i = 1, #held, HELD do
     local name = held[i][B_NAME]
-    bytes = bytes
-      .. struct.pack('<Hc0ddd', #name, name, held[i + 1], held[i + 2], held[i + 3])
+    local one = pack('<Hc0ddd', #name, name, held[i + 1], held[i + 2], held[i + 3])
+    last = i == 1 and one or last .. one
   end
-  for i = 1, #taken, TAKEN do
-    bytes = bytes .. struct.pack('<Hc0dd', #taken[i], taken[i], taken[i + 1], taken[i + 2])
+  local rare = 0
+  if svc[P_TAKEN] ~= NOTHING or svc[P_PASSED] > 0 or svc[P_FEE_DUE] > 0 or svc[P_SEG_FROM] > 0
+    or svc[P_TERMS] then
+    rare, last = 1, last .. rare_bytes(svc)
   end
-  if kind == TERMS_OWN then bytes = bytes .. struct.pack('<ddddddd', unpack(terms, 1, 7)) end
-  return bytes
+  return pack('<BHdddddI', rare, #held / HELD, svc[P_ELAPSED], svc[P_PRICED],
+    svc[P_COST], svc[P_CHARGED], svc[P_GRANTED], #price) .. price .. last
 end
 
 local function new_session()
-  return { FORM, 'none', 0, 0, 0, 0, 0, -1, 0, 0, '', '', '' }
+  session_text = ''
+  return { '', 'none', 0, 0, 0, 0, -1, 0, 0, '', 1 }
 end
 
 -- Reads a session of `wallet`.
 local function read_session(bytes)
   -- The last two values, how many services and where they begin, give place to what they tell of.
-  local found = { struct.unpack('<BBc0BdddddddIc0Ic0I', bytes) }
-  local n, at = found[S_RESULTS], found[S_SERVICES]
+  local found = { read('<BBc0BddddddIc0I', bytes) }
+  local n, at = found[S_KEPT_AT], found[S_SERVICES]
   found[S_SERVICES] = nil
   for s = S_SERVICES, S_SERVICES + n - 1 do found[s], at = read_service(bytes, at) end
-  found[S_RESULTS] = string.sub(bytes, at)
+  found[S_NEW_ANSWER], found[S_KEPT_AT], session_text = '', at, bytes
   return found
 end
 
 local function session_bytes(s)
-  local state, origin, keys = s[S_STATE], s[S_ORIGIN], s[S_KEYS]
-  local bytes = struct.pack('<BBc0BdddddddIc0Ic0I', FORM, #state, state, s[S_KEPT], s[S_REPEATS],
-    s[S_DEADLINE_MS], s[S_HINT_MS], s[S_ANSWER_MS], s[S_TOP], s[S_LOW], s[S_HIGH], #origin, origin,
-    #keys, keys, #s - S_SERVICES + 1)
-  for i = S_SERVICES, #s do bytes = bytes .. service_bytes(s[i]) end
-  return bytes .. s[S_RESULTS]
+  local state, origin, services = s[S_STATE], s[S_ORIGIN], ''
+  for i = S_SERVICES, #s do
+    local one = service_bytes(s[i])
+    services = i == S_SERVICES and one or services .. one
+  end
+  return pack('<BBc0BddddddI', FORM, #state, state, s[S_KEPT], s[S_DEADLINE_MS],
+    s[S_HINT_MS], s[S_ANSWER_MS], s[S_TOP], s[S_LOW], s[S_HIGH], #origin) .. origin
+    .. pack('<I', #s - S_SERVICES + 1) .. services
+    .. sub(session_text, s[S_KEPT_AT]) .. s[S_NEW_ANSWER]
 end
 
 -- Money that nobody holds, and money that is held, over the buckets valid now.
@@ -272,9 +295,9 @@ local function entry_bytes(told, now, state, holder)
     local left_by, held_by = left - b[B_WAS_LEFT], held - b[B_WAS_HELD]
     if left_by ~= 0 or held_by ~= 0 or placed == 1 then
       n = n + 1
-      moves = moves .. struct.pack('<Hc0ddddBd', #name, name, left_by, held_by, left, held,
-        placed, b[B_FLOOR])
+      local move = pack('<Hc0ddddBd', #name, name, left_by, held_by, left, held, placed, b[B_FLOOR])
+      moves = n == 1 and move or moves .. move
     end
   end
-  return struct.pack('<BdBc0HI', FORM, now, #state, state, n, #told) .. told .. moves
+  return pack('<BdBc0HI', FORM, now, #state, state, n, #told) .. told .. moves
 end

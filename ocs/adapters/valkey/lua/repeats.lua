@@ -48,11 +48,31 @@ local function mark_number(s, n)
   s[S_TOP], s[S_LOW], s[S_HIGH] = n, low + 1, high
 end
 
+-- The parts of a session's origin: opened_ms, repeats, the start's request and fingerprint, and the
+-- keys of seen requests.
+local function parts_of(origin)
+  local opened_ms, repeats, request, fingerprint, at = read('<ddIc0Ic0', origin)
+  local keys = {}
+  if at <= #origin then keys = cmsgpack.unpack(sub(origin, at)) end
+  return opened_ms, repeats, request, fingerprint, keys
+end
+
+local function origin_of(opened_ms, repeats, asked, keys)
+  local bytes = pack('<dd', opened_ms, repeats) .. asked
+  if keys[1] then bytes = bytes .. cmsgpack.pack(keys) end
+  return bytes
+end
+
+local function asked_by(request, fingerprint)
+  return pack('<I', #request) .. request .. pack('<I', #fingerprint) .. fingerprint
+end
+
 local function seen(s, number, asked)
   if number >= 0 then return seen_number(s, number) end
-  if s[S_KEYS] == '' then return false end
-  local request = struct.unpack('<Ic0', asked)
-  for _, key in ipairs(cmsgpack.unpack(s[S_KEYS])) do
+  if s[S_ORIGIN] == '' then return false end
+  local request = read('<Ic0', asked)
+  local _, _, _, _, keys = parts_of(s[S_ORIGIN])
+  for _, key in ipairs(keys) do
     if key == request then return true end
   end
   return false
@@ -60,44 +80,58 @@ end
 
 local function mark_seen(s, number, asked)
   if number >= 0 then return mark_number(s, number) end
-  local keys = {}
-  if s[S_KEYS] ~= '' then keys = cmsgpack.unpack(s[S_KEYS]) end
+  local opened_ms, repeats, request, fingerprint, keys = parts_of(s[S_ORIGIN])
   if #keys >= WINDOW then table.remove(keys, 1) end
-  keys[#keys + 1] = struct.unpack('<Ic0', asked)
-  s[S_KEYS] = cmsgpack.pack(keys)
+  keys[#keys + 1] = read('<Ic0', asked)
+  s[S_ORIGIN] = origin_of(opened_ms, repeats, asked_by(request, fingerprint), keys)
+end
+
+-- Tells a session's origin when it was opened, and what its start asked.
+local function mark_origin(s, kind, asked, now)
+  local origin = s[S_ORIGIN]
+  if origin == '' then origin = origin_of(now, 0, asked_by('', ''), NOTHING) end
+  if kind == 'start' then
+    local opened_ms, repeats, _, _, keys = parts_of(origin)
+    origin = origin_of(opened_ms, repeats, asked, keys)
+  end
+  s[S_ORIGIN] = origin
+end
+
+local function count_repeat(s)
+  local opened_ms, repeats, request, fingerprint, keys = parts_of(s[S_ORIGIN])
+  s[S_ORIGIN] = origin_of(opened_ms, repeats + 1, asked_by(request, fingerprint), keys)
 end
 
 -- Keeps an answer; the oldest goes when there are too many. A closed session keeps only this one.
 local function keep(s, id, frame)
-  local results = s[S_RESULTS]
   if s[S_STATE] == 'closed' then
-    results, s[S_KEPT] = '', 1
+    s[S_KEPT], s[S_KEPT_AT] = 1, #session_text + 1
   elseif s[S_KEPT] < RESULTS_KEPT then
     s[S_KEPT] = s[S_KEPT] + 1
   else
-    local length, at = struct.unpack('<I', results)
-    results = string.sub(results, at + length)
+    local length, at = read('<I', session_text, s[S_KEPT_AT])
+    s[S_KEPT_AT] = at + length
   end
-  s[S_RESULTS] = results .. struct.pack('<IB', 1 + #id + #frame, #id) .. id .. frame
+  s[S_NEW_ANSWER] = pack('<IB', 1 + #id + #frame, #id) .. id .. frame
 end
 
 -- What was asked in the request that a frame answers: request and fingerprint.
 local function asked_in(frame)
-  local services, at = struct.unpack('<B', frame)
+  local services, at = read('<B', frame)
   at = 27
   for _ = 1, services do
-    local code, group, rating, after = struct.unpack('<BHH', frame, at + 41)
+    local code, group, rating, after = read('<BHH', frame, at + 41)
     at = after + code + group + rating
   end
-  return struct.unpack('<Ic0Ic0', frame, at)
+  return read('<Ic0Ic0', frame, at)
 end
 
 -- The kept answer to a request, or (request nil) the last one: id, frame, fingerprint.
 local function kept(s, request)
-  local results, at = s[S_RESULTS], 1
+  local results, at = session_text, s[S_KEPT_AT]
   for i = 1, s[S_KEPT] do
-    local length, id, start = struct.unpack('<IBc0', results, at)
-    local frame = string.sub(results, start, at + 3 + length)
+    local length, id, start = read('<IBc0', results, at)
+    local frame = sub(results, start, at + 3 + length)
     at = at + 4 + length
     local its_request, fingerprint = asked_in(frame)
     if its_request == request or (not request and i == s[S_KEPT]) then
@@ -111,9 +145,9 @@ end
 local function repeated(s, row, number, asked)
   local new = not seen(s, number, asked)
   if new and not row.repeats_start then return nil end
-  local request, fingerprint = struct.unpack('<Ic0Ic0', asked)
+  local request, fingerprint = read('<Ic0Ic0', asked)
   if new then
-    local _, start_request, start_fingerprint = struct.unpack('<dIc0Ic0', s[S_ORIGIN])
+    local _, _, start_request, start_fingerprint = parts_of(s[S_ORIGIN])
     if fingerprint ~= start_fingerprint then
       local id, frame = kept(s)
       return 'CONFLICT ' .. id .. ' ' .. frame, false

@@ -163,6 +163,24 @@ local function fee_without_use(svc, payers)
   return true
 end
 
+-- The short way to the same result for the common case: one bucket of money is held, and covers the
+-- use; nothing switches, no grace, no units bucket. Returns what was debited; nil says nothing.
+local function settle_plainly(svc, used)
+  local held = svc[P_HELD]
+  local b = held[1]
+  if not b or held[HELD + 1] or b[B_MONEY] == 0 or svc[P_TAKEN] ~= NOTHING then return nil end
+  if svc[P_PRICE][X_LATER] or terms_of(svc)[L_GRACE] > 0 then return nil end
+  local priced, charged, amount = svc[P_PRICED] + used, svc[P_CHARGED], held[2]
+  local whole = cost_at(svc, priced)
+  local due = most(0, whole - charged)
+  if due > amount then return nil end
+  svc[P_PRICED], svc[P_ELAPSED], svc[P_COST] = priced, svc[P_ELAPSED] + used, whole
+  svc[P_CHARGED], svc[P_HELD], svc[P_GRANTED] = charged + due, NOTHING, 0
+  b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - due, b[B_DEBITED] + due
+  b[B_HELD] = b[B_HELD] - amount
+  return due
+end
+
 -- Settles `used` units; returns the money that was debited.
 local function settle(svc, used, payers)
   local charged = svc[P_CHARGED]
@@ -174,6 +192,9 @@ local function settle(svc, used, payers)
       give_back(svc)
       return 0
     end
+  else
+    local due = settle_plainly(svc, used)
+    if due then return due end
   end
   local n = used - use_room(svc, used)
   n = settle_from_holds(svc, n)
