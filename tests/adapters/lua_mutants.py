@@ -62,9 +62,7 @@ MUTANTS = (
         "  if session[S_STATE] ~= 'refused' then mark_seen(session, number, asked) end\n",
     ),
     Mutant("a dry run writes", "charge.lua", "if dry_run == 1 then return 'OK  ' .. frame end", ""),
-    Mutant(
-        "repeats are not counted", "charge.lua", "count_repeat(session)", ""
-    ),
+    Mutant("repeats are not counted", "charge.lua", "count_repeat(session)", ""),
     # Wallets
     Mutant(
         "floor off by one",

@@ -3,8 +3,9 @@
     numbers │ limits │ request, fingerprint │ kind, time, address, info │ uses
 
 The parts that come again and again are made once and remembered here, and taken apart once and
-remembered there: the limits of a plan, a list of payers, and the price of a destination, with the
-rating group and the subject that it is for. So a call costs little more than to join them.
+remembered there: the limits of a plan, a list of payers, and the price of a destination with its
+rating group. So a call costs little more than to join them. What a price is for (the subject, in a
+call the number) goes beside it: prices are few, numbers are not.
 """
 
 from functools import lru_cache
@@ -76,18 +77,19 @@ def _add_use(parts: list[bytes], service: ServiceCall) -> None:
     parts.append(payers)
     parts.append(_LONG.pack(len(price)))
     parts.append(price)
+    parts.append(short_text(service.subject))
 
 
 def _price_of(service: ServiceCall) -> bytes:
     segments = service.segments
-    group, subject, timed = service.rating_group, service.subject, service.timed
+    group, timed = service.rating_group, service.timed
     if len(segments) == 1:
         only = segments[0]
-        return _plain_price(timed, group, subject, only.rating, bytes(only.ladder))
+        return _plain_price(timed, group, only.rating, bytes(only.ladder))
     if not segments:
-        return _plain_price(timed, group, subject, "", b"")
+        return _plain_price(timed, group, "", b"")
     first, *switches = segments
-    plain = _plain_price(timed, group, subject, first.rating, bytes(first.ladder))
+    plain = _plain_price(timed, group, first.rating, bytes(first.ladder))
     return plain + b"".join(map(_switch, switches))
 
 
@@ -97,8 +99,8 @@ def _switch(segment: Segment) -> bytes:
 
 
 @lru_cache(maxsize=_MOST_PRICES)
-def _plain_price(timed: int, group: str, subject: str, rating: str, ladder: bytes) -> bytes:
-    head = bytes((timed,)) + short_text(group) + short_text(subject) + short_text(rating)
+def _plain_price(timed: int, group: str, rating: str, ladder: bytes) -> bytes:
+    head = bytes((timed,)) + short_text(group) + short_text(rating)
     return head + _ladder(ladder)
 
 

@@ -327,6 +327,7 @@ def _read_service(reader: Reader) -> _Service:
     price = Reader(reader.data[reader.at + 1 : reader.at + price_bytes])
     group = price.short_text()
     reader.at += price_bytes
+    reader.short_text()  # the subject of the price
     holds = []
     for _ in range(held):
         bucket = reader.short_text()

@@ -33,7 +33,7 @@ end
 local function read_uses(bytes, at, n)
   local uses = n > 0 and { false } or {}
   for i = 1, n do
-    local use = { 0, read('<ddddBHc0Ic0', bytes, at) }
+    local use = { 0, read('<ddddBHc0Ic0Hc0', bytes, at) }
     at = use[U_SERVICE] -- the last value is where the next one begins
     if use[U_FREE] == 1 then
       use[U_PAYERS] = { bucket_of(wallet, 'main'), 0, 1 } -- no units bucket for what is free
@@ -46,25 +46,25 @@ local function read_uses(bytes, at, n)
   return uses
 end
 
-local function switch_subject(svc, price)
+local function switch_subject(svc, price, subject)
   local ladder, old = price[X_LADDER], svc[P_LADDER]
-  if not ladder or (old and svc[P_PRICE][X_SUBJECT] == price[X_SUBJECT]) then return end
+  if not ladder or (old and svc[P_SUBJECT] == subject) then return end
   if old then
     open_segment(svc, ladder)
   else
     svc[P_LADDER] = ladder
   end
-  svc[P_PRICE], svc[P_PASSED] = price, 0
+  svc[P_PRICE], svc[P_SUBJECT], svc[P_PASSED] = price, subject, 0
 end
 
 -- The service that an event names: the session's, or a new one. A one-shot event's is never kept.
-local function service_for(kind, price)
+local function service_for(kind, price, subject)
   if kind ~= 'event' then
     for s = S_SERVICES, #session do
       if session[s][P_PRICE][X_GROUP] == price[X_GROUP] then return session[s] end
     end
   end
-  local svc = new_service(price)
+  local svc = new_service(price, subject)
   if kind ~= 'event' then session[#session + 1] = svc end
   return svc
 end
@@ -88,14 +88,14 @@ end
 local function settle_all(kind, uses)
   for i = 1, #uses do
     local use = uses[i]
-    local price = use[U_PRICE]
-    local svc = service_for(kind, price)
+    local price, subject = use[U_PRICE], use[U_SUBJECT]
+    local svc = service_for(kind, price, subject)
     use[U_SERVICE] = svc
     -- A timed service settles by its old price first, if it has one.
     local later = svc[P_LADDER] and svc[P_PRICE][X_TIMED] == 1
-    if not later then switch_subject(svc, price) end
+    if not later then switch_subject(svc, price, subject) end
     if svc[P_LADDER] then use[U_AMOUNT] = settle(svc, use[U_USED], use[U_PAYERS]) end
-    if later then switch_subject(svc, price) end
+    if later then switch_subject(svc, price, subject) end
   end
   if kind == 'release' then
     for s = S_SERVICES, #session do give_back(session[s]) end

@@ -6,12 +6,13 @@
 --                H text name, B money, d from_ms, d until_ms
 --   wallet       B form, d last_ms, d open sessions, H buckets; of each bucket d left, d held,
 --                d credited, d debited; then the definition
---   price        B timed, H text rating group, H text subject, H text rating, I text ladder (its
---                numbers as d; empty when there is none), then for each later switch:
---                d from_ms, I text ladder, H text rating
+--   price        B timed, H text rating group, H text rating, I text ladder (its numbers as d;
+--                empty when there is none), then for each later switch: d from_ms, I text ladder,
+--                H text rating
 --   payers       for each payer: H text bucket, d increment (0: money), d factor
 --   limits       nine d: as ChargeLimits in ocs/usecases/ports.py
---   service      B rare, H held, d elapsed, d priced, d cost, d charged, d granted, I text price;
+--   service      B rare, H held, d elapsed, d priced, d cost, d charged, d granted, I text price,
+--                H text subject;
 --                of each held H text bucket, d amount, d increment, d factor; and if rare is 1
 --                H switches passed, B fee due, d seg_from, H taken, B own terms; of each taken
 --                H text bucket, d used, d paid; own terms as seven d
@@ -22,8 +23,8 @@
 --   entry        B form, d at_ms, B text state, H moves, I text told; of each move H text bucket,
 --                d left by, d held by, d left, d held, B placed, d floor; then a charge's frame
 --   told         H text kind, d event_ms, I text address, then info
---   use          d used, d ask, d cap, d minimum, B free, H text payers, I text price: as
---                ServiceCall in ocs/usecases/ports.py
+--   use          d used, d ask, d cap, d minimum, B free, H text payers, I text price,
+--                H text subject: as ServiceCall in ocs/usecases/ports.py
 local FORM = 2
 
 -- Definition: {version, active, floor, currency}, then four for each bucket.
@@ -34,8 +35,9 @@ local W_TEXT, W_DEFINITION, W_LAST_MS, W_OPEN, W_BUCKETS = 1, 2, 3, 4, 5
 local B_NAME, B_MONEY, B_FROM_MS, B_UNTIL_MS, B_FLOOR, B_LEFT, B_HELD = 1, 2, 3, 4, 5, 6, 7
 local B_CREDITED, B_DEBITED, B_WAS_LEFT, B_WAS_HELD, B_PLACED = 8, 9, 10, 11, 12
 
--- Price; later is false, or from_ms, ladder, rating of each switch that is known.
-local X_TIMED, X_GROUP, X_SUBJECT, X_RATING, X_LADDER, X_LATER, X_TEXT = 1, 2, 3, 4, 5, 6, 7
+-- Price; later is false, or from_ms, ladder, rating of each switch that is known. What a price is
+-- for, its subject, is not in it: it may be the number that is called, and prices are few.
+local X_TIMED, X_GROUP, X_RATING, X_LADDER, X_LATER, X_TEXT = 1, 2, 3, 4, 5, 6
 local LATER = 3
 
 local LIMIT_VALIDITY_S, LIMIT_MAX_RING_S, LIMIT_LIFE_UNITS, LIMIT_COME_BACK_S = 1, 2, 3, 4
@@ -52,12 +54,13 @@ local S_TOP, S_LOW, S_HIGH, S_ORIGIN, S_KEPT_AT, S_SERVICES = 7, 8, 9, 10, 11, 1
 -- increment, factor. Taken from units buckets: name, used, paid.
 local P_ELAPSED, P_PRICED, P_COST, P_SEG_FROM, P_TERMS, P_LADDER, P_PRICE = 1, 2, 3, 4, 5, 6, 7
 local P_PASSED, P_TAKEN, P_FEE_DUE, P_CHARGED, P_GRANTED, P_HELD = 8, 9, 10, 11, 12, 13
+local P_SUBJECT = 14
 local HELD, TAKEN, PAYER = 4, 3, 3
 
 -- Use, what a call says of one service; before its form what was debited for it, behind it the
 -- service. Its payers are bucket, increment, factor of each.
 local U_AMOUNT, U_USED, U_ASK, U_CAP, U_MINIMUM, U_FREE = 1, 2, 3, 4, 5, 6
-local U_PAYERS, U_PRICE, U_SERVICE = 7, 8, 9
+local U_PAYERS, U_PRICE, U_SUBJECT, U_SERVICE = 7, 8, 9, 10
 local TERMS_NONE, TERMS_OF_LADDER, TERMS_OWN = 0, 1, 2
 
 -- The charge in progress. The store runs one function at a time, so what all its steps need stands
@@ -89,7 +92,7 @@ local function ladder_of(text)
 end
 
 local function price_of(text)
-  local timed, group, subject, rating, ladder, at = read('<BHc0Hc0Hc0Ic0', text)
+  local timed, group, rating, ladder, at = read('<BHc0Hc0Ic0', text)
   local later, from_ms, next_ladder, next_rating = {}, nil, nil, nil
   while at <= #text do
     from_ms, next_ladder, next_rating, at = read('<dIc0Hc0', text, at)
@@ -97,7 +100,7 @@ local function price_of(text)
     later[i + 1], later[i + 2] = from_ms, ladders[next_ladder] or ladder_of(next_ladder)
     later[i + 3] = next_rating
   end
-  return remember(prices, text, { timed, group, subject, rating, ladders[ladder]
+  return remember(prices, text, { timed, group, rating, ladders[ladder]
     or ladder_of(ladder), later[1] and later or false, text })
 end
 
@@ -168,8 +171,8 @@ local function wallet_bytes(holder)
   return bytes .. holder[W_TEXT]
 end
 
-local function new_service(price)
-  return { 0, 0, 0, 0, false, price[X_LADDER], price, 0, NOTHING, 0, 0, 0, NOTHING }
+local function new_service(price, subject)
+  return { 0, 0, 0, 0, false, price[X_LADDER], price, 0, NOTHING, 0, 0, 0, NOTHING, subject }
 end
 
 local function read_held(bytes, at, n)
@@ -217,19 +220,19 @@ local function rare_bytes(svc)
 end
 
 local function read_service(bytes, at)
-  local rare, n, elapsed, priced, cost_so_far, charged, granted, text, held = nil, nil, nil
-  rare, n, elapsed, priced, cost_so_far, charged, granted, text, at =
-    read('<BHdddddIc0', bytes, at)
+  local rare, n, elapsed, priced, cost_so_far, charged, granted, text, subject, held = nil, nil
+  rare, n, elapsed, priced, cost_so_far, charged, granted, text, subject, at =
+    read('<BHdddddIc0Hc0', bytes, at)
   local price = prices[text] or price_of(text)
   held, at = read_held(bytes, at, n)
   local svc = { elapsed, priced, cost_so_far, 0, false, price[X_LADDER], price, 0, NOTHING, 0,
-    charged, granted, held }
+    charged, granted, held, subject }
   if rare == 1 then at = read_rare(svc, bytes, at) end
   return svc, at
 end
 
 local function service_bytes(svc)
-  local price, held, last = svc[P_PRICE][X_TEXT], svc[P_HELD], ''
+  local price, subject, held, last = svc[P_PRICE][X_TEXT], svc[P_SUBJECT], svc[P_HELD], ''
   for i = 1, #held, HELD do
     local name = held[i][B_NAME]
     local one = pack('<Hc0ddd', #name, name, held[i + 1], held[i + 2], held[i + 3])
@@ -240,8 +243,8 @@ local function service_bytes(svc)
     or svc[P_TERMS] then
     rare, last = 1, last .. rare_bytes(svc)
   end
-  return pack('<BHdddddI', rare, #held / HELD, svc[P_ELAPSED], svc[P_PRICED],
-    svc[P_COST], svc[P_CHARGED], svc[P_GRANTED], #price) .. price .. last
+  return pack('<BHdddddIc0Hc0', rare, #held / HELD, svc[P_ELAPSED], svc[P_PRICED],
+    svc[P_COST], svc[P_CHARGED], svc[P_GRANTED], #price, price, #subject, subject) .. last
 end
 
 local function new_session()
