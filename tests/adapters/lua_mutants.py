@@ -150,7 +150,7 @@ MUTANTS = (
     Mutant(
         "the hold is not given back",
         "settle.lua",
-        "  for i = 1, #held, HELD do held[i][B_HELD] = held[i][B_HELD] - held[i + 1] end\n",
+        "    b[B_HELD] = b[B_HELD] - held[i + 1]\n",
         "",
     ),
     Mutant(
@@ -336,4 +336,39 @@ MUTANTS = (
         "",
     ),
     Mutant("parked twice", "park.lua", "  if before then return before end\n", ""),
+    # The short ways of the common case
+    Mutant(
+        "the short way settles more than was held",
+        "settle.lua",
+        "if due > amount then return nil end",
+        "",
+    ),
+    Mutant(
+        "the short way keeps the rest of the hold",
+        "settle.lua",
+        "b[B_HELD] = b[B_HELD] - amount",
+        "b[B_HELD] = b[B_HELD] - due",
+    ),
+    Mutant("the short way forgets the grace", "settle.lua", " or terms_of(svc)[L_GRACE] > 0", ""),
+    Mutant(
+        "the short way holds what is not there", "hold.lua", "if need > free then", "if false then"
+    ),
+    Mutant(
+        "the short way never says final",
+        "hold.lua",
+        "and cost_at(svc, last + minimum) - charged > free then",
+        "and false then",
+    ),
+    Mutant(
+        "the short way takes a bucket before its time",
+        "hold.lua",
+        "if event_ms >= b[B_FROM_MS] and",
+        "if",
+    ),
+    Mutant(
+        "the short way passes over units",
+        "hold.lua",
+        "if not place or b[B_MONEY] == 0 then return false end",
+        "if not place then return false end",
+    ),
 )

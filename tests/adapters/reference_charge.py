@@ -128,7 +128,7 @@ class Charge:
         if self.call.answered and not used and not meter.elapsed:
             meter.fee_due = meter.fee_due or self._money_pays_first(service, named)
         timeline = self._timeline(meter)
-        from_holds = Walk(meter, timeline)
+        from_holds = Walk(meter, timeline, of_hold=True)
         rest = used - from_holds.use(used, self._held(service))
         self._debit(from_holds.payments)
         give_back(self.wallet, service)

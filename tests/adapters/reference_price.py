@@ -281,6 +281,8 @@ class Walk:
     meter: Meter
     timeline: Timeline
     holding: bool = False
+    of_hold: bool = False
+    """Purses that were held are asked in turn for what is due, though no unit is left to pay."""
     payments: list[Payment] = field(default_factory=list)
 
     def use(self, units: int, purses: list[Purse]) -> int:
@@ -289,7 +291,8 @@ class Walk:
         if not (self.holding and self.meter.has_unpaid_increment()):
             rest -= self.meter.use_room(rest)
         for group in pools(purses):
-            rest -= self._use_group(rest, group)
+            if rest or self.of_hold:
+                rest -= self._use_group(rest, group)
         if not self.holding:
             now_ms = self.timeline.time_ms(self.meter.elapsed)
             self._collect([p for p in purses if not p.increment and p.valid(now_ms)])

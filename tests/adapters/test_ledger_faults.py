@@ -192,7 +192,7 @@ async def test_an_error_of_the_script_is_a_bug_and_is_raised() -> None:
 async def test_new_definitions_are_read_after_a_lost_answer_too() -> None:
     definition = msgspec.msgpack.encode((2, 1, "EUR", 0, '[{"bucket":"main"}]'))
     connection = ScriptedConnection(LOST, b"STALE")
-    connection.steps.append(definition)  # type: ignore[arg-type]
+    connection.steps.append(definition)
     reply = await ledger(connection).charge(call())
     assert reply.stale is not None
     assert (reply.stale.version, reply.stale.buckets) == (2, (MAIN_BUCKET,))

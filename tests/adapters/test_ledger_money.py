@@ -264,3 +264,22 @@ async def test_units_paid_in_increments_and_factors_are_given_back_whole(bench: 
     await bench.ledger.charge(call("release", 1, use(11, -1, payers=payers)))
     assert await numbers(bench, "minutes") == (40, 0)
     await bench.check(FAMILY)
+
+
+# --- What may be held -----------------------------------------------------------------------------
+
+
+async def test_half_of_an_increment_is_not_held(bench: Bench) -> None:
+    await open_wallet(bench, 5)
+    reply = await bench.ledger.charge(call("start", 0, use(0, 30, price(6, 60))))
+    assert reply.code is ResultCode.NO_CREDIT
+    assert await main(bench) == (5, 0)
+
+
+async def test_a_bucket_that_is_not_valid_yet_is_passed_over(bench: Bench) -> None:
+    await open_wallet(bench, 100, Bucket(bucket="bonus", valid_from_ms=NOW_MS + 1))
+    payers = (Payer("bonus", 0, 1), MAIN_PAYER)
+    reply = await bench.ledger.charge(call("start", 0, use(0, 30, payers=payers)))
+    assert reply.code is ResultCode.OK
+    assert await numbers(bench, "bonus") == (100, 0)
+    assert await main(bench) == (100, 30)

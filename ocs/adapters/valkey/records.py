@@ -91,15 +91,16 @@ _BUCKET: Final = Form("<dddd")
 _DEFINITION_HEAD: Final = Form("<dBd")
 _DEFINED: Final = Form("<Bdd")
 _SESSION_NUMBERS: Final = Form("<Bdddddd")
-_SERVICE: Final = Form("<BHddddd")
-_RARE: Final = Form("<HBdHB")
+_SERVICE: Final = Form("<BHHddddd")
+_RARE: Final = Form("<HBdB")
 _ENTRY_AT: Final = Form("<Bd")
 _ENTRY_COUNTS: Final = Form("<HI")
 _MOVE: Final = Form("<ddddBd")
 _ORIGIN: Final = Form("<dd")
 _NUMBER: Final = Form("<d")
 _TERMS: Final = Form("<7d")
-_HELD: Final = Form("<ddd")
+_HELD: Final = Form("<dB")
+_HELD_UNITS: Final = Form("<dd")
 _TAKEN: Final = Form("<dd")
 
 
@@ -322,22 +323,24 @@ def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
 
 
 def _read_service(reader: Reader) -> _Service:
-    rare, held, elapsed, _, _, charged, granted = reader.numbers(_SERVICE)
+    rare, held, taken, elapsed, _, _, charged, granted = reader.numbers(_SERVICE)
+    reader.short_text()  # the subject of the price
     (price_bytes,) = reader.numbers(_LONG)
     price = Reader(reader.data[reader.at + 1 : reader.at + price_bytes])
     group = price.short_text()
     reader.at += price_bytes
-    reader.short_text()  # the subject of the price
     holds = []
     for _ in range(held):
         bucket = reader.short_text()
-        amount, _, _ = reader.numbers(_HELD)
+        amount, of_units = reader.numbers(_HELD)
+        if of_units:
+            reader.numbers(_HELD_UNITS)
         holds.append(HoldView(rating_group=group, bucket=bucket, amount=amount))
+    for _ in range(taken):
+        reader.short_text()
+        reader.numbers(_TAKEN)
     if rare:
-        _, _, _, taken, own_terms = reader.numbers(_RARE)
-        for _ in range(taken):
-            reader.short_text()
-            reader.numbers(_TAKEN)
+        *_, own_terms = reader.numbers(_RARE)
         if own_terms:
             reader.numbers(_TERMS)
     return _Service(elapsed, granted, charged, holds)

@@ -2,9 +2,9 @@
 --
 -- KEYS  1 wallet   2 session   3 deadlines   4 journal          (all of one partition)
 -- ARGV  1 the call: B text kind, d number (-1: known by its request), d version, d event_ms,
---         d answer_ms, B answered, B dry run, B can open, limits, I text asked (the request, I text,
---         and its fingerprint, I text), I text told, H uses; then the uses (records.lua)
--- Returns a status alone, or a status, the journal's id and the frame (repeats.lua), a blank between:
+--         d answer_ms, B answered, B dry run, B can open, limits, I text asked (the request,
+--         I text, and its fingerprint, I text), I text told, H uses; then the uses (records.lua)
+-- Returns a status; or a status, the id in the journal and the frame (repeats.lua), blanks between:
 --         OK | HIT | CONFLICT   id, empty in a dry run   frame
 --         STALE | REPEAT_EXPIRED | UNKNOWN_SESSION | NO_WALLET
 -- Keeps true
@@ -19,26 +19,15 @@ local function is_stale(version)
   return version ~= wallet[W_DEFINITION][D_VERSION] and wallet[W_BUCKETS + 1] ~= nil
 end
 
-local function buckets_of(text)
-  local names, main = payer_lists[text] or payers_of(text), wallet[W_BUCKETS]
-  if not names[PAYER + 1] and names[1] == main[B_NAME] then return { main, names[2], names[3] } end
-  local payers = {}
-  for i = 1, #names, PAYER do
-    local b, p = bucket_of(wallet, names[i]), #payers
-    if b then payers[p + 1], payers[p + 2], payers[p + 3] = b, names[i + 1], names[i + 2] end
-  end
-  return payers
-end
-
 local function read_uses(bytes, at, n)
-  local uses = n > 0 and { false } or {}
+  local uses, definition = n > 0 and { false } or {}, wallet[W_DEFINITION]
   for i = 1, n do
     local use = { 0, read('<ddddBHc0Ic0Hc0', bytes, at) }
     at = use[U_SERVICE] -- the last value is where the next one begins
     if use[U_FREE] == 1 then
-      use[U_PAYERS] = { bucket_of(wallet, 'main'), 0, 1 } -- no units bucket for what is free
+      use[U_PAYERS] = definition[D_MAIN_ONLY] -- no units bucket for what is free
     else
-      use[U_PAYERS] = buckets_of(use[U_PAYERS])
+      use[U_PAYERS] = definition[D_LISTS][use[U_PAYERS]] or payers_of(definition, use[U_PAYERS])
     end
     use[U_PRICE] = prices[use[U_PRICE]] or price_of(use[U_PRICE])
     uses[i] = use

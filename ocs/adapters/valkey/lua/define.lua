@@ -9,14 +9,15 @@
 -- Keeps true
 --         versions grow by one; credited = left + debited; `main` is there and is money.
 
--- The wallet by its new definition, with the numbers of the old one's buckets of the same names; nil
--- when a name comes twice, or a bucket would change its kind.
+-- The wallet by its new definition, with the numbers of the old one's buckets of the same names;
+-- nil when a name comes twice, or a bucket would change its kind.
 local function redefined(old, text, definition, now)
   local holder = { text, definition, now, old and old[W_OPEN] or 0 }
   for d = D_BUCKETS, #definition, D_BUCKET do
     local name, money = definition[d], definition[d + 1]
     local known = old and bucket_of(old, name)
-    if bucket_of(holder, name) or (known and known[B_MONEY] ~= money) then return nil end
+    if definition[D_PLACES][name] ~= #holder + 1 then return nil end
+    if known and known[B_MONEY] ~= money then return nil end
     local left, held, credited, debited = 0, 0, 0, 0
     if known then
       left, held = known[B_LEFT], known[B_HELD]

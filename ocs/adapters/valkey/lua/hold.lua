@@ -4,15 +4,15 @@
 -- Sets `need` aside over the money payers i..j, in their order; returns the entries of the hold.
 local function set_aside(entries, payers, i, j, need)
   for k = i, j, PAYER do
-    local b = payers[k]
+    local b = wallet[payers[k]]
     if need > 0 and valid_at(b, event_ms) then
       local x = least(need, available(b))
       if x > 0 then
         local e = #entries
         if e == 0 then
-          entries = { b, x, 0, 1 }
+          entries = { payers[k], x, 0, 1 }
         else
-          entries[e + 1], entries[e + 2], entries[e + 3], entries[e + 4] = b, x, 0, 1
+          entries[e + 1], entries[e + 2], entries[e + 3], entries[e + 4] = payers[k], x, 0, 1
         end
       end
       need = need - x
@@ -31,7 +31,7 @@ local function try_hold(svc, cap, payers)
   end
   local i = 1
   while n > 0 and payers[i] do
-    local b = payers[i]
+    local b = wallet[payers[i]]
     if b[B_MONEY] == 1 then
       local j = pool_end(payers, i, PAYER)
       local m = pay_money(pos, n, covered + pool_budget(payers, i, j, event_ms))
@@ -44,10 +44,13 @@ local function try_hold(svc, cap, payers)
     elseif valid_at(b, event_ms) then
       local m, x = pay_bucket(pos, b[B_NAME], payers[i + 1], payers[i + 2], n, available(b))
       if m > 0 then
-        if entries == NOTHING then entries = {} end
         local e = #entries
-        entries[e + 1], entries[e + 2] = b, x
-        entries[e + 3], entries[e + 4] = payers[i + 1], payers[i + 2]
+        if e == 0 then
+          entries = { payers[i], x, payers[i + 1], payers[i + 2] }
+        else
+          entries[e + 1], entries[e + 2] = payers[i], x
+          entries[e + 3], entries[e + 4] = payers[i + 1], payers[i + 2]
+        end
       end
       n = n - m
     end
@@ -96,7 +99,7 @@ end
 
 local function place(svc, units, entries)
   for i = 1, #entries, HELD do
-    local b = entries[i]
+    local b = wallet[entries[i]]
     b[B_HELD], b[B_PLACED] = b[B_HELD] + entries[i + 1], true
   end
   svc[P_HELD], svc[P_GRANTED] = entries, units
@@ -112,11 +115,12 @@ local function could_buy(from, covered, units, payers, freed)
   local pos, i = try_from(from), 1
   local n = units - use_room(pos, units)
   while n > 0 and payers[i] do
-    local b = payers[i]
+    local b = wallet[payers[i]]
     if b[B_MONEY] == 1 then
       local j, budget = pool_end(payers, i, PAYER), covered
       for k = i, j, PAYER do
-        if valid_at(payers[k], event_ms) then budget = budget + free_with(payers[k], freed) end
+        local one = wallet[payers[k]]
+        if valid_at(one, event_ms) then budget = budget + free_with(one, freed) end
       end
       local m = pay_money(pos, n, budget)
       if m > 0 then covered = most(covered, pos[P_COST]) end
@@ -130,14 +134,22 @@ local function could_buy(from, covered, units, payers, freed)
   return n <= 0
 end
 
--- The quick way to the same answer, for the common case: the last payer is money, nothing switches,
--- and it has the cost of `units` more. False says nothing.
+-- The short way to the same answer, for the common case: one of the payers has `units` more. If
+-- others before it pay a part, it has the rest all the more. False says nothing.
 local function surely_could_buy(pos, covered, units, payers)
-  local b = payers[#payers - PAYER + 1]
-  if not b or b[B_MONEY] == 0 then return false end
-  if pos[P_PRICED] == 0 or pos[P_PRICE][X_LATER] then return false end
-  if not valid_at(b, event_ms) then return false end
-  return cost_at(pos, pos[P_PRICED] + units) - covered <= available(b)
+  local due = nil
+  for i = 1, #payers, PAYER do
+    local b = wallet[payers[i]]
+    local free = valid_at(b, event_ms) and available(b) or 0
+    if b[B_MONEY] == 0 then
+      local increment = payers[i + 1]
+      if free >= ceil_div(units, increment) * increment * payers[i + 2] then return true end
+    elseif free > 0 and not pos[P_PRICE][X_LATER] then
+      due = due or cost_at(pos, pos[P_PRICED] + units) - covered
+      if free >= due then return true end
+    end
+  end
+  return false
 end
 
 -- What other sessions hold, by bucket.
@@ -146,7 +158,10 @@ local function held_by_others()
   for i = W_BUCKETS, #wallet do others[wallet[i]] = wallet[i][B_HELD] end
   for s = S_SERVICES, #session do
     local held = session[s][P_HELD]
-    for i = 1, #held, HELD do others[held[i]] = others[held[i]] - held[i + 1] end
+    for i = 1, #held, HELD do
+      local b = wallet[held[i]]
+      others[b] = others[b] - held[i + 1]
+    end
   end
   return others
 end
@@ -165,26 +180,36 @@ local function outlook(pos, covered, minimum, payers)
   return validity_s, true
 end
 
--- The short way to the same result for the common case: one payer, which is money, valid, and has
--- the cost of `cap` units and of `minimum` more; nothing switches, no grace, no units bucket.
--- Returns whether it went.
+-- The first of the payers that can pay anything: valid, and with at least one increment or some
+-- money. Returns its place, itself, and what it has.
+local function first_able(payers)
+  for i = 1, #payers, PAYER do
+    local b = wallet[payers[i]]
+    if event_ms >= b[B_FROM_MS] and event_ms < b[B_UNTIL_MS] then
+      local free = b[B_LEFT] - b[B_HELD] - b[B_FLOOR]
+      if free > 0 and free >= payers[i + 1] * payers[i + 2] then return payers[i], b, free end
+    end
+  end
+end
+
+-- The short way to the same result for the common case: the first payer that can pay is money, and
+-- has the cost of `cap` units and of `minimum` more; nothing switches, no grace, no units taken
+-- from a bucket. Returns whether it went.
 local function hold_plainly(svc, cap, minimum, payers)
-  local b, ladder = payers[1], svc[P_LADDER]
-  if not b or payers[PAYER + 1] or b[B_MONEY] == 0 or svc[P_TAKEN] ~= NOTHING then return false end
-  if svc[P_PRICE][X_LATER] or terms_of(svc)[L_GRACE] > 0 then return false end
-  if event_ms < b[B_FROM_MS] or event_ms >= b[B_UNTIL_MS] then return false end
-  local charged, last, held = svc[P_CHARGED], svc[P_PRICED] + cap, b[B_HELD]
-  local budget = charged + most(0, b[B_LEFT] - held - b[B_FLOOR])
-  local whole = cost_at(svc, last)
-  if whole > budget then return false end
+  if svc[P_PRICE][X_LATER] or svc[P_TAKEN] ~= NOTHING then return false end
+  if terms_of(svc)[L_GRACE] > 0 then return false end
+  local place, b, free = first_able(payers)
+  if not place or b[B_MONEY] == 0 then return false end
+  local charged, last = svc[P_CHARGED], svc[P_PRICED] + cap
+  local need = cost_at(svc, last) - charged
+  if need > free then return false end
   -- Within the increment begun last, the minimum costs nothing more.
-  if edge(ladder, svc[P_SEG_FROM], last) < last + minimum
-    and cost_at(svc, last + minimum) > budget then
+  if edge(svc[P_LADDER], svc[P_SEG_FROM], last) < last + minimum
+    and cost_at(svc, last + minimum) - charged > free then
     return false
   end
-  local need = whole - charged
   if need > 0 then
-    svc[P_HELD], b[B_HELD], b[B_PLACED] = { b, need, 0, 1 }, held + need, true
+    svc[P_HELD], b[B_HELD], b[B_PLACED] = { place, need, 0, 1 }, b[B_HELD] + need, true
   end
   svc[P_GRANTED] = cap
   return true

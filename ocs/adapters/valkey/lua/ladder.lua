@@ -3,6 +3,8 @@
 --   1 den   2 fee whole   3 fee rest   4 grace   5 minimum   6 maximum (-1 none)   7 rounding
 --   8 start   9 increment   10 price whole   11 price rest      and so on, four numbers a row
 --
+-- and here two more in each row, whole and rest of what all rows before it cost together.
+--
 -- Its first seven numbers are terms: what is carried into the rows (whole + rest/den), and how the
 -- sum is bounded. A position whose first ladder has been left has terms of its own (position.lua).
 --
@@ -13,7 +15,7 @@
 -- is a - floor(a / b) * b: so (a - a % b) / b is the quotient without a call of floor.
 local ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_UP = 0, 1, 2
 local L_DEN, L_FEE, L_FEE_REST, L_GRACE, L_MINIMUM, L_MAXIMUM, L_ROUNDING = 1, 2, 3, 4, 5, 6, 7
-local L_ROWS, L_ROW = 8, 4
+local L_ROWS, L_ROW = 8, 6
 
 local function ceil_div(a, b)
   local over = a % b
@@ -74,30 +76,59 @@ local function slack(budget, d, mode)
   return d - 1
 end
 
+-- What `units` of the row at `i` cost, added to whole + rest; the last increment costs a whole
+-- price.
+local function add_row(ladder, i, units, whole, rest)
+  local step, price_rest = ladder[i + 1], ladder[i + 3]
+  local over = units % step
+  local count = (units - over) / step
+  if over > 0 then count = count + 1 end
+  whole = whole + count * ladder[i + 2]
+  if price_rest > 0 then
+    -- count * rest/den: of count = thick * den + thin, thick * rest is whole already
+    local den = ladder[L_DEN]
+    local thin = count % den
+    local more = thin * price_rest
+    local left = more % den
+    whole, rest = whole + (count - thin) / den * price_rest + (more - left) / den, rest + left
+    if rest >= den then return whole + 1, rest - den end
+  end
+  return whole, rest
+end
+
+-- A ladder from its numbers, four in a row.
+local function ladder_from(numbers)
+  local ladder, whole, rest = { unpack(numbers, 1, L_ROWS - 1) }, 0, 0
+  for n = L_ROWS, #numbers, 4 do
+    local i, next_start = #ladder + 1, numbers[n + 4]
+    ladder[i], ladder[i + 1], ladder[i + 2] = numbers[n], numbers[n + 1], numbers[n + 2]
+    ladder[i + 3], ladder[i + 4], ladder[i + 5] = numbers[n + 3], whole, rest
+    if next_start then
+      whole, rest = add_row(ladder, i, next_start - numbers[n], whole, rest)
+    end
+  end
+  return ladder
+end
+
 -- What the units [from, to) cost by the rows, exactly. Increments are counted from the row's start
--- or from `from`, whichever is later; a row's last increment costs a whole price.
+-- or from `from`, whichever is later.
 local function rows_cost(ladder, from, to)
-  local den, whole, rest, i, low = ladder[L_DEN], 0, 0, L_ROWS, ladder[L_ROWS]
+  local i, whole, rest = L_ROWS, 0, 0
+  if from == 0 then
+    local start = ladder[L_ROWS + L_ROW]
+    while start and start < to do
+      i = i + L_ROW
+      start = ladder[i + L_ROW]
+    end
+    whole, rest = ladder[i + 4], ladder[i + 5]
+  end
+  local low = ladder[i]
   while low and low < to do
     local high = ladder[i + L_ROW] -- where the next row begins
     if low < from then low = from end
     local units = to - low
     if high and high < to then units = high - low end
-    if units > 0 then
-      local step, price_rest = ladder[i + 1], ladder[i + 3]
-      local over = units % step
-      local count = (units - over) / step
-      if over > 0 then count = count + 1 end
-      whole = whole + count * ladder[i + 2]
-      if price_rest > 0 then
-        -- count * rest/den: of count = thick * den + thin, thick * rest is whole already
-        local thin = count % den
-        local more = thin * price_rest
-        local left = more % den
-        whole, rest = whole + (count - thin) / den * price_rest + (more - left) / den, rest + left
-        if rest >= den then whole, rest = whole + 1, rest - den end
-      end
-    end
+    if units > 0 then whole, rest = add_row(ladder, i, units, whole, rest) end
     i, low = i + L_ROW, high
   end
   return whole, rest

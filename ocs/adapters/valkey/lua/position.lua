@@ -6,8 +6,8 @@
 --
 -- The terms are the seven numbers with which a ladder begins (ladder.lua): those of the ladder that
 -- priced the first unit. As long as no other ladder has followed they are false, and that ladder's
--- own are in force, with its fee as what is carried into its rows. Behind a closed segment the terms
--- are a table of their own, and carry the exact cost of all closed segments.
+-- own are in force, with its fee as what is carried into its rows. Behind a closed segment the
+-- terms are a table of their own, and carry the exact cost of all closed segments.
 
 local function terms_of(pos)
   return pos[P_TERMS] or pos[P_LADDER]
@@ -142,15 +142,15 @@ end
 local function pay_bucket(pos, name, increment, factor, n, amount)
   local m = least(n, floor(amount / (increment * factor)) * increment)
   if m <= 0 then return 0, 0 end
-  local taken, i = pos[P_TAKEN], 1
-  if taken == NOTHING then
-    taken = {}
-    pos[P_TAKEN] = taken
-  end
+  local taken, i, paid = pos[P_TAKEN], 1, ceil_div(m, increment) * increment
   while taken[i] and taken[i] ~= name do i = i + TAKEN end
-  local paid = ceil_div(m, increment) * increment
-  taken[i], taken[i + 1] = name, (taken[i + 1] or 0) + m
-  taken[i + 2] = (taken[i + 2] or 0) + paid
+  if taken[i] then
+    taken[i + 1], taken[i + 2] = taken[i + 1] + m, taken[i + 2] + paid
+  elseif i == 1 then
+    pos[P_TAKEN] = { name, m, paid }
+  else
+    taken[i], taken[i + 1], taken[i + 2] = name, m, paid
+  end
   pos[P_ELAPSED] = pos[P_ELAPSED] + m
   return m, paid * factor
 end

@@ -11,11 +11,11 @@
 --                H text rating
 --   payers       for each payer: H text bucket, d increment (0: money), d factor
 --   limits       nine d: as ChargeLimits in ocs/usecases/ports.py
---   service      B rare, H held, d elapsed, d priced, d cost, d charged, d granted, I text price,
---                H text subject;
---                of each held H text bucket, d amount, d increment, d factor; and if rare is 1
---                H switches passed, B fee due, d seg_from, H taken, B own terms; of each taken
---                H text bucket, d used, d paid; own terms as seven d
+--   service      B rare, H held, H taken, d elapsed, d priced, d cost, d charged, d granted,
+--                H text subject, I text price;
+--                of each held H text bucket, d amount, B units, and if 1 d increment, d factor;
+--                of each taken H text bucket, d used, d paid; and if rare is 1
+--                H switches passed, B fee due, d seg_from, B own terms, and if 1 those as seven d
 --   session      B form, B text state, B kept, d deadline_ms, d hint_ms, d answer_ms, d top, d low,
 --                d high, I text origin, I services; the services; the kept answers (repeats.lua)
 --   origin       d opened_ms, d repeats, then what the start asked (I text request, I text
@@ -27,8 +27,10 @@
 --                H text subject: as ServiceCall in ocs/usecases/ports.py
 local FORM = 2
 
--- Definition: {version, active, floor, currency}, then four for each bucket.
-local D_VERSION, D_ACTIVE, D_FLOOR, D_CURRENCY, D_BUCKETS, D_BUCKET = 1, 2, 3, 4, 5, 4
+-- Definition: seven fields, then four for each bucket. Places tells by name where a bucket stands
+-- in the wallet; lists are the payers that calls have named, by their text.
+local D_VERSION, D_ACTIVE, D_FLOOR, D_CURRENCY, D_PLACES, D_LISTS, D_MAIN_ONLY = 1, 2, 3, 4, 5, 6, 7
+local D_BUCKETS, D_BUCKET = 8, 4
 
 -- Wallet: four fields, then the buckets. `was` is what a bucket had before the operation.
 local W_TEXT, W_DEFINITION, W_LAST_MS, W_OPEN, W_BUCKETS = 1, 2, 3, 4, 5
@@ -44,24 +46,23 @@ local LIMIT_VALIDITY_S, LIMIT_MAX_RING_S, LIMIT_LIFE_UNITS, LIMIT_COME_BACK_S = 
 local LIMIT_CLOSED_KEEP_S, LIMIT_EVENT_KEEP_S, LIMIT_REFUSED_KEEP_S = 5, 6, 7
 local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S = 8, 9
 
--- Session: its places are those of its form, but for the first, which takes the answer that is to be
--- kept. Top, low and high are the window of seen numbers. The kept answers are not copied: they
+-- Session: its places are those of its form, but for the first, which takes the answer that is to
+-- be kept. Top, low and high are the window of seen numbers. The kept answers are not copied: they
 -- stand in `session_text`, the record that was read, from the place that S_KEPT_AT names.
 local S_NEW_ANSWER, S_STATE, S_KEPT, S_DEADLINE_MS, S_HINT_MS, S_ANSWER_MS = 1, 2, 3, 4, 5, 6
 local S_TOP, S_LOW, S_HIGH, S_ORIGIN, S_KEPT_AT, S_SERVICES = 7, 8, 9, 10, 11, 12
 
--- Service, which is also the position that prices walk (position.lua). Held: bucket, amount,
--- increment, factor. Taken from units buckets: name, used, paid.
+-- Service, which is also the position that prices walk (position.lua). Held: place in the
+-- wallet, amount, increment, factor. Taken from units buckets: name, used, paid.
 local P_ELAPSED, P_PRICED, P_COST, P_SEG_FROM, P_TERMS, P_LADDER, P_PRICE = 1, 2, 3, 4, 5, 6, 7
 local P_PASSED, P_TAKEN, P_FEE_DUE, P_CHARGED, P_GRANTED, P_HELD = 8, 9, 10, 11, 12, 13
 local P_SUBJECT = 14
 local HELD, TAKEN, PAYER = 4, 3, 3
 
 -- Use, what a call says of one service; before its form what was debited for it, behind it the
--- service. Its payers are bucket, increment, factor of each.
+-- service. Its payers are place in the wallet, increment, factor of each.
 local U_AMOUNT, U_USED, U_ASK, U_CAP, U_MINIMUM, U_FREE = 1, 2, 3, 4, 5, 6
 local U_PAYERS, U_PRICE, U_SUBJECT, U_SERVICE = 7, 8, 9, 10
-local TERMS_NONE, TERMS_OF_LADDER, TERMS_OWN = 0, 1, 2
 
 -- The charge in progress. The store runs one function at a time, so what all its steps need stands
 -- in locals of the library, set when it begins, instead of a table that is handed around.
@@ -70,25 +71,28 @@ local session_text
 local anchor_ms -- when the call was answered, as far as this step supposes; 0 not known
 
 local NOTHING = {} -- an empty list, which nobody may change
-local definitions, prices, payer_lists, limit_lists, ladders = { 0 }, { 0 }, { 0 }, { 0 }, { 0 }
+local definitions, prices, limit_lists, ladders = { 0 }, { 0 }, { 0 }, { 0 }
 
 local function definition_of(text)
   local version, active, lowest, currency, at = read('<dBdHc0', text)
-  local definition, name, money, from_ms, until_ms = { version, active, lowest, currency }, nil
+  local places, place, name, money, from_ms, until_ms = {}, W_BUCKETS, nil, nil, nil, nil
+  local definition = { version, active, lowest, currency, places, { 0 }, {} }
   while at <= #text do
     name, money, from_ms, until_ms, at = read('<Hc0Bdd', text, at)
     local i = #definition
     definition[i + 1], definition[i + 2] = name, money
     definition[i + 3], definition[i + 4] = from_ms, until_ms
+    places[name], place = place, place + 1
   end
+  if places.main then definition[D_MAIN_ONLY] = { places.main, 0, 1 } end
   return remember(definitions, text, definition)
 end
 
 local function ladder_of(text)
   if text == '' then return false end
-  local ladder = { read('<' .. string.rep('d', #text / 8), text) }
-  ladder[#ladder] = nil -- where the text ended
-  return remember(ladders, text, ladder)
+  local numbers = { read('<' .. string.rep('d', #text / 8), text) }
+  numbers[#numbers] = nil -- where the text ended
+  return remember(ladders, text, ladder_from(numbers))
 end
 
 local function price_of(text)
@@ -104,14 +108,15 @@ local function price_of(text)
     or ladder_of(ladder), later[1] and later or false, text })
 end
 
-local function payers_of(text)
+-- Those of the payers that the wallet has.
+local function payers_of(definition, text)
   local payers, at, name, increment, factor = {}, 1, nil, nil, nil
   while at <= #text do
     name, increment, factor, at = read('<Hc0dd', text, at)
-    local i = #payers
-    payers[i + 1], payers[i + 2], payers[i + 3] = name, increment, factor
+    local i, place = #payers, definition[D_PLACES][name]
+    if place then payers[i + 1], payers[i + 2], payers[i + 3] = place, increment, factor end
   end
-  return remember(payer_lists, text, payers)
+  return remember(definition[D_LISTS], text, payers)
 end
 
 local function limits_of(text)
@@ -120,9 +125,7 @@ end
 
 -- The bucket of that name; nil when the wallet has none.
 local function bucket_of(holder, name)
-  for i = W_BUCKETS, #holder do
-    if holder[i][B_NAME] == name then return holder[i] end
-  end
+  return holder[holder[W_DEFINITION][D_PLACES][name] or 0]
 end
 
 -- What nobody holds of a bucket, down to its floor.
@@ -176,31 +179,40 @@ local function new_service(price, subject)
 end
 
 local function read_held(bytes, at, n)
-  local held = NOTHING
+  local held, places = NOTHING, wallet[W_DEFINITION][D_PLACES]
   for i = 1, n * HELD, HELD do
-    local name, amount, increment, factor, after = read('<Hc0ddd', bytes, at)
-    local b = bucket_of(wallet, name)
+    local increment, factor = 0, 1
+    local name, amount, units, after = read('<Hc0dB', bytes, at)
+    if units == 1 then increment, factor, after = read('<dd', bytes, after) end
     if i == 1 then
-      held = { b, amount, increment, factor }
+      held = { places[name], amount, increment, factor }
     else
-      held[i], held[i + 1], held[i + 2], held[i + 3] = b, amount, increment, factor
+      held[i], held[i + 1], held[i + 2], held[i + 3] = places[name], amount, increment, factor
     end
     at = after
   end
   return held, at
 end
 
--- What few services have: switches passed, a fee without use, segments, units taken from buckets.
-local function read_rare(svc, bytes, at)
-  local n, own
-  svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM], n, own, at =
-    read('<HBdHB', bytes, at)
-  if svc[P_PASSED] > 0 then svc[P_LADDER] = svc[P_PRICE][X_LATER][svc[P_PASSED] * LATER - 1] end
-  local taken = n > 0 and {} or NOTHING
+local function read_taken(bytes, at, n)
+  local taken = NOTHING
   for i = 1, n * TAKEN, TAKEN do
-    taken[i], taken[i + 1], taken[i + 2], at = read('<Hc0dd', bytes, at)
+    local name, used, paid, after = read('<Hc0dd', bytes, at)
+    if i == 1 then
+      taken = { name, used, paid }
+    else
+      taken[i], taken[i + 1], taken[i + 2] = name, used, paid
+    end
+    at = after
   end
-  svc[P_TAKEN] = taken
+  return taken, at
+end
+
+-- What few services have: switches passed, a fee without use, segments.
+local function read_rare(svc, bytes, at)
+  local own
+  svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM], own, at = read('<HBdB', bytes, at)
+  if svc[P_PASSED] > 0 then svc[P_LADDER] = svc[P_PRICE][X_LATER][svc[P_PASSED] * LATER - 1] end
   if own == 1 then
     svc[P_TERMS] = { read('<ddddddd', bytes, at) }
     at = at + 56
@@ -209,42 +221,43 @@ local function read_rare(svc, bytes, at)
 end
 
 local function rare_bytes(svc)
-  local taken, terms = svc[P_TAKEN], svc[P_TERMS]
-  local bytes = pack('<HBdHB', svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM],
-    #taken / TAKEN, terms and 1 or 0)
-  for i = 1, #taken, TAKEN do
-    bytes = bytes .. pack('<Hc0dd', #taken[i], taken[i], taken[i + 1], taken[i + 2])
-  end
+  local terms = svc[P_TERMS]
+  local bytes =
+    pack('<HBdB', svc[P_PASSED], svc[P_FEE_DUE], svc[P_SEG_FROM], terms and 1 or 0)
   if terms then bytes = bytes .. pack('<ddddddd', unpack(terms, 1, 7)) end
   return bytes
 end
 
 local function read_service(bytes, at)
-  local rare, n, elapsed, priced, cost_so_far, charged, granted, text, subject, held = nil, nil
-  rare, n, elapsed, priced, cost_so_far, charged, granted, text, subject, at =
-    read('<BHdddddIc0Hc0', bytes, at)
-  local price = prices[text] or price_of(text)
-  held, at = read_held(bytes, at, n)
-  local svc = { elapsed, priced, cost_so_far, 0, false, price[X_LADDER], price, 0, NOTHING, 0,
+  local rare, n, m, elapsed, priced, cost_so_far, charged, granted, subject, text, after =
+    read('<BHHdddddHc0Ic0', bytes, at)
+  local price, held, taken = prices[text] or price_of(text), NOTHING, NOTHING
+  at = after
+  if n > 0 then held, at = read_held(bytes, at, n) end
+  if m > 0 then taken, at = read_taken(bytes, at, m) end
+  local svc = { elapsed, priced, cost_so_far, 0, false, price[X_LADDER], price, 0, taken, 0,
     charged, granted, held, subject }
   if rare == 1 then at = read_rare(svc, bytes, at) end
   return svc, at
 end
 
 local function service_bytes(svc)
-  local price, subject, held, last = svc[P_PRICE][X_TEXT], svc[P_SUBJECT], svc[P_HELD], ''
+  local price, subject, rare, last = svc[P_PRICE][X_TEXT], svc[P_SUBJECT], 0, ''
+  local held, taken = svc[P_HELD], svc[P_TAKEN]
   for i = 1, #held, HELD do
-    local name = held[i][B_NAME]
-    local one = pack('<Hc0ddd', #name, name, held[i + 1], held[i + 2], held[i + 3])
+    local name, units = wallet[held[i]][B_NAME], held[i + 2] > 0 and 1 or 0
+    local one = pack('<Hc0dB', #name, name, held[i + 1], units)
+    if units == 1 then one = one .. pack('<dd', held[i + 2], held[i + 3]) end
     last = i == 1 and one or last .. one
   end
-  local rare = 0
-  if svc[P_TAKEN] ~= NOTHING or svc[P_PASSED] > 0 or svc[P_FEE_DUE] > 0 or svc[P_SEG_FROM] > 0
-    or svc[P_TERMS] then
+  for i = 1, #taken, TAKEN do
+    last = last .. pack('<Hc0dd', #taken[i], taken[i], taken[i + 1], taken[i + 2])
+  end
+  if svc[P_PASSED] > 0 or svc[P_FEE_DUE] > 0 or svc[P_SEG_FROM] > 0 or svc[P_TERMS] then
     rare, last = 1, last .. rare_bytes(svc)
   end
-  return pack('<BHdddddIc0Hc0', rare, #held / HELD, svc[P_ELAPSED], svc[P_PRICED],
-    svc[P_COST], svc[P_CHARGED], svc[P_GRANTED], #price, price, #subject, subject) .. last
+  return pack('<BHHdddddHc0I', rare, #held / HELD, #taken / TAKEN, svc[P_ELAPSED], svc[P_PRICED],
+    svc[P_COST], svc[P_CHARGED], svc[P_GRANTED], #subject, subject, #price) .. price .. last
 end
 
 local function new_session()

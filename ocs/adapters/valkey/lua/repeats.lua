@@ -4,9 +4,10 @@
 --
 -- An answer is the id of its journal entry and a frame:
 --
---   frame   B services, B late, d available, d held, d overrun (as i8); of each service i8 granted,
---           i8 validity, B final, i8 used, i8 settled now, i8 settled in all, B code, H rating group,
---           H rating, and those three texts; then what was asked: I text request, I text fingerprint
+--   frame   B services, B late, i8 available, i8 held, i8 overrun; of each service
+--           i8 granted, i8 validity, B final, i8 used, i8 settled now, i8 settled in all, B code,
+--           H rating group, H rating, and those three texts; then what was asked: I text request,
+--           I text fingerprint
 --   kept    of each answer I its length; B text id, frame
 --
 -- The kept ones are one string, which is copied as a whole and taken apart only for a repeat.
@@ -143,6 +144,7 @@ end
 -- The answer to a request that came before, or nil when it is new; and whether it is a repeat that
 -- the session counts.
 local function repeated(s, row, number, asked)
+  if number > s[S_TOP] and not row.repeats_start then return nil end -- the common case
   local new = not seen(s, number, asked)
   if new and not row.repeats_start then return nil end
   local request, fingerprint = read('<Ic0Ic0', asked)

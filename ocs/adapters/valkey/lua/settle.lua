@@ -1,14 +1,9 @@
 -- Settling: reported use becomes debits. First the room of a begun increment, then what the service
--- held, then the list of payers, then `main` below its floor. The list is bucket, increment, factor
--- of each payer, in order.
+-- held, then the list of payers, then `main` below its floor.
 
 -- Where in a list of `size`-tuples the run of money buckets ends that begins at `i`.
 local function pool_end(list, i, size)
-  local b = list[i + size]
-  while b and b[B_MONEY] == 1 do
-    i = i + size
-    b = list[i + size]
-  end
+  while list[i + size] and wallet[list[i + size]][B_MONEY] == 1 do i = i + size end
   return i
 end
 
@@ -22,7 +17,7 @@ end
 local function collect_held(svc, i, j)
   local held, due = svc[P_HELD], cost(svc) - svc[P_CHARGED]
   for k = i, j, HELD do
-    local b = held[k]
+    local b = wallet[held[k]]
     if due > 0 and b[B_MONEY] == 1 then
       local x = least(due, held[k + 1])
       pay(svc, b, x)
@@ -33,8 +28,8 @@ end
 
 local function settle_from_holds(svc, n)
   local held, i = svc[P_HELD], 1
-  local b = held[1]
-  while b do
+  while held[i] do
+    local b = wallet[held[i]]
     if b[B_MONEY] == 1 then
       local j, budget = pool_end(held, i, HELD), svc[P_CHARGED]
       for k = i, j, HELD do budget = budget + held[k + 1] end
@@ -47,7 +42,6 @@ local function settle_from_holds(svc, n)
       held[i + 1], b[B_HELD], n = held[i + 1] - x, b[B_HELD] - x, n - m
     end
     i = i + HELD
-    b = held[i]
   end
   -- A grace that ended after its pool had paid leaves something due to the whole of the hold.
   if held[HELD + 1] then collect_held(svc, 1, #held) end
@@ -56,7 +50,10 @@ end
 
 local function give_back(svc)
   local held = svc[P_HELD]
-  for i = 1, #held, HELD do held[i][B_HELD] = held[i][B_HELD] - held[i + 1] end
+  for i = 1, #held, HELD do
+    local b = wallet[held[i]]
+    b[B_HELD] = b[B_HELD] - held[i + 1]
+  end
   svc[P_HELD], svc[P_GRANTED] = NOTHING, 0
 end
 
@@ -72,7 +69,7 @@ end
 local function collect_list(svc, payers, i, j, ms)
   local due = cost(svc) - svc[P_CHARGED]
   for k = i, j, PAYER do
-    local b = payers[k]
+    local b = wallet[payers[k]]
     if due > 0 and b[B_MONEY] == 1 and valid_at(b, ms) then
       local x = least(due, available(b))
       pay(svc, b, x)
@@ -84,7 +81,8 @@ end
 local function pool_budget(payers, i, j, ms)
   local budget = 0
   for k = i, j, PAYER do
-    if valid_at(payers[k], ms) then budget = budget + available(payers[k]) end
+    local b = wallet[payers[k]]
+    if valid_at(b, ms) then budget = budget + available(b) end
   end
   return budget
 end
@@ -94,7 +92,8 @@ local function until_change(svc, payers, i, j)
   if anchor_ms == 0 or svc[P_PRICE][X_TIMED] == 0 then return nil end
   local at, next_ms = time_of_use(svc), MAX_AMOUNT
   for k = i, j, PAYER do
-    local from_ms, until_ms = payers[k][B_FROM_MS], payers[k][B_UNTIL_MS]
+    local b = wallet[payers[k]]
+    local from_ms, until_ms = b[B_FROM_MS], b[B_UNTIL_MS]
     if from_ms > at and from_ms < next_ms then next_ms = from_ms end
     if until_ms > at and until_ms < next_ms then next_ms = until_ms end
   end
@@ -105,7 +104,7 @@ end
 -- Lets payers i..j (a pool of money, or one units bucket) pay for up to `n` units, as far as they
 -- are valid now; returns how many.
 local function pay_from(svc, n, payers, i, j)
-  local ms, m, b = time_of_use(svc), 0, payers[i]
+  local ms, m, b = time_of_use(svc), 0, wallet[payers[i]]
   if b[B_MONEY] == 1 then
     m = pay_money(svc, n, svc[P_CHARGED] + pool_budget(payers, i, j, ms))
     collect_list(svc, payers, i, j, ms)
@@ -123,7 +122,7 @@ local function settle_from_list(svc, n, payers)
   local i = 1
   while payers[i] and n > 0 do
     local j, m = i, 0
-    if payers[i][B_MONEY] == 1 then j = pool_end(payers, i, PAYER) end
+    if wallet[payers[i]][B_MONEY] == 1 then j = pool_end(payers, i, PAYER) end
     repeat
       m = pay_from(svc, least(n, until_change(svc, payers, i, j) or n), payers, i, j)
       n = n - m
@@ -148,9 +147,9 @@ end
 -- bucket would have paid for the first unit.
 local function fee_without_use(svc, payers)
   local first = svc[P_HELD][1]
-  if first then return first[B_MONEY] == 1 end
+  if first then return wallet[first][B_MONEY] == 1 end
   for i = 1, #payers, PAYER do
-    local b = payers[i]
+    local b = wallet[payers[i]]
     if valid_at(b, event_ms) then
       local free = available(b)
       if b[B_MONEY] == 1 then
@@ -167,8 +166,9 @@ end
 -- use; nothing switches, no grace, no units bucket. Returns what was debited; nil says nothing.
 local function settle_plainly(svc, used)
   local held = svc[P_HELD]
-  local b = held[1]
-  if not b or held[HELD + 1] or b[B_MONEY] == 0 or svc[P_TAKEN] ~= NOTHING then return nil end
+  if not held[1] or held[HELD + 1] or svc[P_TAKEN] ~= NOTHING then return nil end
+  local b = wallet[held[1]]
+  if b[B_MONEY] == 0 then return nil end
   if svc[P_PRICE][X_LATER] or terms_of(svc)[L_GRACE] > 0 then return nil end
   local priced, charged, amount = svc[P_PRICED] + used, svc[P_CHARGED], held[2]
   local whole = cost_at(svc, priced)
