@@ -209,6 +209,7 @@ class Meter:
             self._close(segments[0])
         self.subject, self.segments = subject, segments
         self.current, self.begin = 0, self.priced
+        self.fee_due = False  # it was settled when it fell due
 
     def follow_switch(self, timeline: Timeline) -> None:
         """Begin the segment in force at the present position, if it is not the current one."""

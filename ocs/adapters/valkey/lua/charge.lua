@@ -43,7 +43,8 @@ local function switch_subject(svc, price, subject)
   else
     svc[P_LADDER] = ladder
   end
-  svc[P_PRICE], svc[P_SUBJECT], svc[P_PASSED] = price, subject, 0
+  -- A fee without use was settled when it fell due, by the price of that time.
+  svc[P_PRICE], svc[P_SUBJECT], svc[P_PASSED], svc[P_FEE_DUE] = price, subject, 0, 0
 end
 
 -- The service that an event names: the session's, or a new one. A one-shot event's is never kept.
