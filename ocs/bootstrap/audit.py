@@ -2,10 +2,9 @@
 
 from ocs.adapters.valkey.books import ValkeyBooks
 from ocs.bootstrap.stores import Stores
-from ocs.config.settings import Settings
 from ocs.usecases.verification import Books
 
 
-def books_of(settings: Settings, stores: Stores) -> Books:
+def books_of(stores: Stores) -> Books:
     """Open the books of all partitions."""
-    return ValkeyBooks(stores.connection, settings.ledger.partitions)
+    return ValkeyBooks(stores.connection)

@@ -40,7 +40,7 @@ from ocs.bootstrap.stores import (
     store_url,
 )
 from ocs.config.settings import Durability, Settings
-from ocs.entrypoints.listening import CannotListen, Slot, Sockets, is_loopback, open_sockets, url_of
+from ocs.entrypoints.listening import CannotListen, Slot, Sockets, may_bind, open_sockets, url_of
 from ocs.entrypoints.logs import configure_logs
 from ocs.entrypoints.return_codes import ReturnCodesError, load_return_codes
 from ocs.entrypoints.supervisor import Supervisor
@@ -148,7 +148,7 @@ class _Work:
 
 def _refuse_exposure(settings: Settings) -> None:
     server = settings.server
-    if settings.credentials or is_loopback(server.host):
+    if may_bind(server.host, settings.credentials):
         return
     raise CannotStart(
         f"{server.host} can be reached from outside, and there is no credential in"

@@ -7,6 +7,7 @@ gives the same order with it again, and the amount moves once.
 import secrets
 from typing import Annotated
 
+import msgspec
 import typer
 
 from ocs.cli.office import Office, Place, StoreOption, TenantOption, at_office, show_json
@@ -90,7 +91,7 @@ def adjust(
 
 def _order(kind: CreditKind, account: str, amount: str, bucket: str, reference: str) -> CreditOrder:
     return CreditOrder(
-        tenant="",
+        tenant="",  # the office knows it
         account=account,
         kind=kind,
         amount=amount,
@@ -103,16 +104,7 @@ def _credit(place: Place, order: CreditOrder, as_json: bool) -> None:
     typer.echo(f"reference {order.reference}", err=True)
 
     async def work(office: Office) -> CreditAnswer:
-        return await office.crediting.credit(
-            CreditOrder(
-                tenant=office.tenant,
-                account=order.account,
-                kind=order.kind,
-                amount=order.amount,
-                reference=order.reference,
-                bucket=order.bucket,
-            )
-        )
+        return await office.crediting.credit(msgspec.structs.replace(order, tenant=office.tenant))
 
     answer = at_office(place, work)
     if as_json:

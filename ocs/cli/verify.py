@@ -31,7 +31,7 @@ def audited(place: Place) -> Report:
     """Check the store at a place."""
 
     async def work(office: Office) -> Report:
-        return await verify_books(books_of(office.settings, office.stores))
+        return await verify_books(books_of(office.stores))
 
     return at_office(place, work)
 

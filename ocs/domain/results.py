@@ -36,14 +36,3 @@ class ResultCode(StrEnum):
 
 TRANSIENT: Final = frozenset({ResultCode.TOO_BUSY, ResultCode.OUTCOME_UNKNOWN})
 """Codes after which the same request (same request number) should be sent again."""
-
-BEFORE_THE_LEDGER: Final = frozenset(
-    {
-        ResultCode.UNAUTHORIZED,
-        ResultCode.FORBIDDEN,
-        ResultCode.TOO_LARGE,
-        ResultCode.INVALID_EVENT,
-        ResultCode.TOO_BUSY,
-    }
-)
-"""Codes that are decided without the ledger: nothing is stored, there is no transaction id."""

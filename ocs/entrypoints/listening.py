@@ -16,7 +16,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -61,6 +61,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def may_bind(host: str, credentials: Sequence[object]) -> bool:
+    """Tell whether a server may listen on `host`: off the loopback only with credentials."""
+    return is_loopback(host) or bool(credentials)
 
 
 def open_sockets(

@@ -18,7 +18,7 @@ from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.keys import Keys
 from ocs.domain.events import Event
 from ocs.usecases.addresses import parse_session_address
-from ocs.usecases.ports import ChargeResult, SessionKey
+from ocs.usecases.ports import UNRATED, ChargeResult, SessionKey
 from ocs.usecases.verification import verify
 from tests.acceptance.client_log import Said
 
@@ -48,7 +48,7 @@ class Ledgered(Struct, frozen=True):
 async def open_books(directory: Path) -> Ledgered:
     """Read the books of a service's data directory; they must be right in themselves."""
     async with _store(directory) as connection:
-        books = ValkeyBooks(connection, PARTITIONS)
+        books = ValkeyBooks(connection)
         report = await verify(books)
         assert report.clean, report.findings
         journals = await asyncio.gather(*(_journal(connection, n) for n in range(PARTITIONS)))
@@ -68,7 +68,7 @@ async def open_books(directory: Path) -> Ledgered:
 async def parked_in(directory: Path) -> list[Event]:
     """Read the events that could not be rated, of all partitions, each in its order."""
     async with _store(directory) as connection:
-        streams = [Keys(partition).unrated for partition in range(PARTITIONS)]
+        streams = [Keys(partition).stream(UNRATED) for partition in range(PARTITIONS)]
         read = (connection.execute("XRANGE", stream, "-", "+") for stream in streams)
         pages = cast("list[list[tuple[bytes, list[bytes]]]]", await asyncio.gather(*read))
     return [_parked(fields[1])[0] for page in pages for _, fields in page]

@@ -80,7 +80,7 @@ class RealBench:
 
     async def check(self, wallet: WalletKey) -> None:
         """What `ocs verify` checks, and what the port shows of it."""
-        report = await verify(ValkeyBooks(self.connection, PARTITIONS))
+        report = await verify(ValkeyBooks(self.connection))
         assert report.clean, report.findings
         await check_books(self.ledger, wallet)
 

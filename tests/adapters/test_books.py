@@ -48,7 +48,7 @@ class Bank:
         return Keys(partition_of(f"demo/{name}", PARTITIONS))
 
     async def verify(self) -> Report:
-        return await verify(ValkeyBooks(self.connection, PARTITIONS))
+        return await verify(ValkeyBooks(self.connection))
 
 
 @pytest.fixture

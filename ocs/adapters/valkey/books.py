@@ -28,9 +28,8 @@ _LOOKS: Final = 20
 class ValkeyBooks:
     """Implements the port `Books`."""
 
-    def __init__(self, connection: Connection, partitions: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._partitions = partitions
 
     async def images(self) -> AsyncIterator[Image]:
         """Read every partition that holds anything."""

@@ -47,15 +47,13 @@ def account_key(tenant: str, account: str) -> str:
 class Keys:
     """The keys of one partition."""
 
-    __slots__ = ("deadlines", "journal", "label", "late", "tag", "unrated")
+    __slots__ = ("deadlines", "journal", "label", "tag")
 
     def __init__(self, partition: int) -> None:
         self.label = label(partition)
         self.tag = f"{{p{self.label}}}"
         self.deadlines = f"{self.tag}d"
         self.journal = f"{self.tag}j"
-        self.unrated = f"{self.tag}unrated"
-        self.late = f"{self.tag}late"
 
     def wallet(self, address: str) -> str:
         """Spell the key of a wallet."""
@@ -72,6 +70,10 @@ class Keys:
     def reference(self, address: str, reference: str) -> str:
         """Spell the key that remembers a credit."""
         return f"{self.tag}r:{address}/{quoted(reference)}"
+
+    def stream(self, name: str) -> str:
+        """Spell the key of a stream of parked events, `unrated` or `late`."""
+        return f"{self.tag}{name}"
 
     def parked(self, stream: str, address: str, request: str) -> str:
         """Spell the key that remembers a parked event."""

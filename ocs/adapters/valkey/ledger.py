@@ -95,8 +95,7 @@ class ValkeyLedger:
 
     def charge(self, call: ChargeCall) -> Awaitable[Reply]:
         """Settle and hold. The call leaves in this tick; to await it is to wait for the reply."""
-        wallet = wallet_address(call.session)
-        keys = self._keys[self._partition_of(wallet)]
+        wallet, keys = self._place(call.session)
         member = session_address(call.session)
         argument = encode_call(call, member)
         command = (
@@ -109,30 +108,20 @@ class ValkeyLedger:
             keys.journal,
             argument,
         )
-        return _Charging(self, call.session, command, self._connection.execute(*command))
+        return _Charging(
+            self, call.session, keys.label, command, self._connection.execute(*command)
+        )
 
     async def after(
-        self, command: Command, session: SessionKey, begun_s: float, fault: ReplyError | StoreFault
-    ) -> Reply:
-        """Answer a charge whose first sending, at `begun_s`, met a fault."""
-        if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
-            return Reply(ResultCode.RATING_FAILED)
-        reply = cast("bytes", await self._again(command, begun_s, fault))
-        if reply == b"STALE":
-            return await self.stale(session)
-        return self.answered(reply, session)
+        self, command: Command, begun_s: float, fault: ReplyError | StoreFault
+    ) -> bytes | None:
+        """Get the answer to a charge whose first sending, at `begun_s`, met a fault.
 
-    def answered(self, answer: bytes, session: SessionKey) -> Reply:
-        """Read the store's answer: a status, or a status, the journal's id and a frame."""
-        status, *rest = answer.split(b" ", 2)
-        if not rest:
-            return Reply(_BARE_CODES[status])
-        entry_id, data = rest
-        label = self._keys[self._partition_of(wallet_address(session))].label
-        frame = records.decode_frame(data)
-        result = records.result_of(frame, f"{label}-{entry_id.decode()}" if entry_id else "")
-        code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
-        return Reply(code, result, frame.ratings, hit=status == b"HIT")
+        None: its amounts are too large to be counted, and nothing was moved.
+        """
+        if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
+            return None
+        return cast("bytes", await self._again(command, begun_s, fault))
 
     async def stale(self, session: SessionKey) -> Reply:
         """Answer a charge that knew old definitions with the new ones."""
@@ -140,8 +129,7 @@ class ValkeyLedger:
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
-        wallet = wallet_address(call.wallet)
-        keys = self._keys[self._partition_of(wallet)]
+        wallet, keys = self._place(call.wallet)
         fingerprint = f"{call.bucket} {call.amount}"
         info = msgspec.json.encode((call.bucket, call.amount, call.reason)).decode()
         argument = _encode(
@@ -169,8 +157,7 @@ class ValkeyLedger:
 
     async def expire(self, session: SessionKey) -> bool:
         """Give back what a session past its deadline holds."""
-        wallet = wallet_address(session)
-        keys = self._keys[self._partition_of(wallet)]
+        wallet, keys = self._place(session)
         member = session_address(session)
         reply = await self._call(
             "expire",
@@ -182,8 +169,7 @@ class ValkeyLedger:
 
     async def define(self, wallet: WalletKey, definition: WalletDefinition) -> bool:
         """Create or change a wallet."""
-        address = wallet_address(wallet)
-        keys = self._keys[self._partition_of(address)]
+        address, keys = self._place(wallet)
         for_script, for_python = records.encode_definition(definition)
         reply = await self._call(
             "define",
@@ -196,10 +182,10 @@ class ValkeyLedger:
 
     async def park(self, stream: str, key: SessionKey, request: str, entry: bytes) -> str:
         """Append to a stream of parked events, once per session and request."""
-        keys = self._keys[self._partition_of(wallet_address(key))]
+        _, keys = self._place(key)
         reply = await self._call(
             "park",
-            (f"{keys.tag}{stream}", keys.parked(stream, session_address(key), request)),
+            (keys.stream(stream), keys.parked(stream, session_address(key), request)),
             entry,
             PARKED_KEEP_S,
         )
@@ -208,8 +194,7 @@ class ValkeyLedger:
 
     async def balance(self, wallet: WalletKey) -> WalletBalance | None:
         """Read a wallet."""
-        address = wallet_address(wallet)
-        keys = self._keys[self._partition_of(address)]
+        address, keys = self._place(wallet)
         reply = await self._send(("MGET", keys.wallet(address), keys.definitions(address)))
         data, definitions = cast("list[bytes | None]", reply)
         if data is None or definitions is None:
@@ -217,14 +202,13 @@ class ValkeyLedger:
         return records.decode_wallet(data, definitions)
 
     async def _definition(self, session: SessionKey) -> WalletDefinition:
-        address = wallet_address(session)
-        keys = self._keys[self._partition_of(address)]
+        address, keys = self._place(session)
         data = await self._send(("GET", keys.definitions(address)))
         return records.decode_definition(cast("bytes", data))
 
     async def session(self, key: SessionKey) -> SessionView | None:
         """Read one session."""
-        keys = self._keys[self._partition_of(wallet_address(key))]
+        _, keys = self._place(key)
         data = await self._send(("GET", keys.session(session_address(key))))
         if not isinstance(data, bytes):
             return None
@@ -261,6 +245,11 @@ class ValkeyLedger:
         reply = await self._send(("TIME",))
         seconds, micros = cast("list[bytes]", reply)
         return int(seconds) * 1000 + int(micros) // 1000
+
+    def _place(self, key: WalletKey | SessionKey) -> tuple[str, Keys]:
+        """Return a wallet's address, and the keys of its partition."""
+        address = wallet_address(key)
+        return address, self._keys[self._partition_of(address)]
 
     # --- Sending, and sending again ---------------------------------------------------------------
 
@@ -323,17 +312,19 @@ class ValkeyLedger:
 class _Charging:
     """A charge that is under way. In the common case it costs one future and nothing else."""
 
-    __slots__ = ("_begun_s", "_command", "_future", "_ledger", "_session")
+    __slots__ = ("_begun_s", "_command", "_future", "_label", "_ledger", "_session")
 
     def __init__(
         self,
         ledger: ValkeyLedger,
         session: SessionKey,
+        label: str,
         command: Command,
         future: Future[StoreReply],
     ) -> None:
         self._ledger = ledger
         self._session = session
+        self._label = label
         self._command = command
         self._begun_s = monotonic_s()
         self._future = future
@@ -342,9 +333,23 @@ class _Charging:
         try:
             reply = yield from self._future
         except (ReplyError, StoreFault) as fault:
-            after = self._ledger.after(self._command, self._session, self._begun_s, fault)
-            return (yield from after.__await__())
+            after = self._ledger.after(self._command, self._begun_s, fault)
+            reply = yield from after.__await__()
+        if reply is None:
+            return Reply(ResultCode.RATING_FAILED)
         answer = cast("bytes", reply)
         if answer == b"STALE":
             return (yield from self._ledger.stale(self._session).__await__())
-        return self._ledger.answered(answer, self._session)
+        return _charge_reply(answer, self._label)
+
+
+def _charge_reply(answer: bytes, label: str) -> Reply:
+    """Read the store's answer: a status, or a status, the journal's id and a frame."""
+    status, *rest = answer.split(b" ", 2)
+    if not rest:
+        return Reply(_BARE_CODES[status])
+    entry_id, data = rest
+    frame = records.decode_frame(data)
+    result = records.result_of(frame, f"{label}-{entry_id.decode()}" if entry_id else "")
+    code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
+    return Reply(code, result, frame.ratings, hit=status == b"HIT")

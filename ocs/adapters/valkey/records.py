@@ -28,7 +28,6 @@ from ocs.usecases.ports import (
     WalletDefinition,
 )
 
-FORM: Final = 2
 _MONEY: Final = BucketKind.MONEY
 
 

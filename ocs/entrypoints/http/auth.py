@@ -18,7 +18,6 @@ from typing import Final
 from msgspec import Struct
 
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.listening import is_loopback
 
 TENANT_HEADER: Final = "X-OCS-Tenant"
 _SCHEME: Final = "bearer "
@@ -96,11 +95,6 @@ class Authenticator:
         if known.networks and not _is_within(peer, known.networks):
             raise Refused(ResultCode.FORBIDDEN, "the credential is not for this address")
         return known.caller
-
-
-def may_bind(host: str, credentials: Iterable[Credential]) -> bool:
-    """Tell whether a server may listen on `host`: off the loopback only with credentials."""
-    return is_loopback(host) or any(True for _ in credentials)
 
 
 def _known(credential: Credential) -> _Known:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.http.auth import Authenticator, Caller, Credential, Refused, Role, may_bind
+from ocs.entrypoints.http.auth import Authenticator, Caller, Credential, Refused, Role
+from ocs.entrypoints.listening import may_bind
 from tests.entrypoints.http.serving import call, serving
 
 
