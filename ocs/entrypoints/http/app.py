@@ -1,12 +1,13 @@
 """The HTTP server: which path goes where, and how connections begin and end.
 
-Paths are fixed, so they are a table, on aiohttp's low-level server. An `Application` would cost
-4 µs more on every event for its router and signals, and its errors are pages for browsers; here
-they are JSON like all else.
+A connection to a server of events begins in `front`, which serves plain events by itself; all else
+is aiohttp's. Paths are fixed, so they are a table, on aiohttp's low-level server: an `Application`
+would bring a router and signals that nobody uses, and its errors are pages for browsers; here they
+are JSON like all else.
 
-How long a client may take is bounded at each step: `header_timeout_s` from the connection to its
-first request, `keepalive_timeout_s` between two requests (until the next is complete), and the
-time of a body by its handler.
+How long a client may take is bounded at each step, whoever has the connection: `header_timeout_s`
+to its first request, `keepalive_timeout_s` between two requests (until the next is complete), and
+the time of a body.
 """
 
 import asyncio
@@ -17,9 +18,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
-from msgspec import Struct
 
 from ocs.entrypoints.http.answers import problem_body
+from ocs.entrypoints.http.front import ConnectionLimits, Front, Shared
+from ocs.entrypoints.http.heads import REALTIME_PATH, Heads
 from ocs.entrypoints.http.operations import Operations
 from ocs.entrypoints.http.realtime import Realtime
 from ocs.entrypoints.http.responses import JSON_HEADERS
@@ -31,18 +33,10 @@ Routes = Mapping[str, Mapping[str, Handler]]
 _log = logging.getLogger(__name__)
 
 
-class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    """`backlog` bounds connections that the kernel has accepted and we have not."""
-
-    header_timeout_s: float = 10.0
-    keepalive_timeout_s: float = 75.0
-    backlog: int = 1_024
-
-
 def service_routes(realtime: Realtime, operations: Operations) -> Routes:
     """What the service's port answers; the probes are there too, for simple set-ups."""
     return {
-        "/realtime": {"POST": realtime.handle},
+        REALTIME_PATH: {"POST": realtime.handle},
         "/livez": _readable(operations.livez),
         "/readyz": _readable(operations.readyz),
     }
@@ -61,11 +55,18 @@ class HttpServer:
     """Routes served on one socket that somebody else has bound."""
 
     def __init__(
-        self, routes: Routes, listener: socket.socket, limits: ConnectionLimits | None = None
+        self,
+        routes: Routes,
+        listener: socket.socket,
+        limits: ConnectionLimits | None = None,
+        events: Realtime | None = None,
     ) -> None:
+        """`events` are served by the front; without them all is aiohttp's."""
         self._routes = routes
         self._listener = listener
         self._limits = limits or ConnectionLimits()
+        self._events = events
+        self._fronts: set[Front] = set()
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._web: web.Server | None = None
         self._accepting: asyncio.Server | None = None
@@ -79,7 +80,7 @@ class HttpServer:
             keepalive_timeout=self._limits.keepalive_timeout_s,
         )
         self._accepting = await asyncio.get_running_loop().create_server(
-            self._connection, sock=self._listener, backlog=self._limits.backlog
+            self._protocols(), sock=self._listener, backlog=self._limits.backlog
         )
 
     async def stop(self, within_s: float) -> None:
@@ -88,20 +89,50 @@ class HttpServer:
         assert self._web is not None
         self._accepting.close()
         await asyncio.sleep(0)  # what the kernel has handed over becomes a connection
+        fronts = self._end_fronts(within_s)
         self._web.pre_shutdown()
-        await self._web.shutdown(within_s)
+        await asyncio.gather(fronts, self._web.shutdown(within_s))
         for timer in self._silent.values():
             timer.cancel()
         self._silent.clear()
 
-    def _connection(self) -> RequestHandler:
-        """Make the handler of a new connection, and give it its time for a first request."""
-        assert self._web is not None
-        connection = self._web()
-        self._silent[connection] = asyncio.get_running_loop().call_later(
-            self._limits.header_timeout_s, self._end_silent, connection
+    async def _end_fronts(self, within_s: float) -> None:
+        fronts = list(self._fronts)
+        for front in fronts:
+            front.end()
+        if fronts:
+            await asyncio.wait([front.gone for front in fronts], timeout=within_s)
+        for front in fronts:
+            front.abort()
+
+    def _protocols(self) -> Callable[[], asyncio.BaseProtocol]:
+        """Return what makes the protocol of a new connection."""
+        if self._events is None:
+            return lambda: self._handler(self._limits.header_timeout_s)
+        shared = Shared(
+            realtime=self._events,
+            heads=Heads(self._events.authenticator, self._events.limits.body_bytes),
+            limits=self._limits,
+            hand_over=self._take_over,
+            open=self._fronts,
         )
-        return connection
+        return lambda: Front(shared)
+
+    def _handler(self, within_s: float) -> RequestHandler:
+        """Make aiohttp's handler of a connection, and give it its time for a first request."""
+        assert self._web is not None
+        handler = self._web()
+        self._silent[handler] = asyncio.get_running_loop().call_later(
+            within_s, self._end_silent, handler
+        )
+        return handler
+
+    def _take_over(self, transport: asyncio.Transport, waiting: bytes, within_s: float) -> None:
+        """Go on with a connection of the front's."""
+        handler = self._handler(within_s)
+        handler.connection_made(transport)
+        transport.set_protocol(handler)
+        handler.data_received(waiting)
 
     def _end_silent(self, connection: RequestHandler) -> None:
         self._silent.pop(connection, None)

@@ -72,6 +72,11 @@ class Authenticator:
         self._known = {c.token_sha256.lower(): _known(c) for c in credentials}
         self._anybody = Caller(default_tenant, frozenset(tenants) | {default_tenant})
 
+    @property
+    def looks_at_peer(self) -> bool:
+        """Whether who may ask depends on where it is asked from."""
+        return any(known.networks for known in self._known.values())
+
     def caller(self, headers: Mapping[str, str], peer: str | None, role: Role) -> Caller:
         """Return whom this request may act for; raises Refused."""
         caller = self._identify(headers, peer, role) if self._known else self._anybody

@@ -1,5 +1,8 @@
 """`POST /realtime`: one event or an array of them, charged and answered.
 
+It is reached in two ways: `answer` with a body that is there and a sender that is known, from the
+front that serves plain requests by itself, and `handle` with any request that aiohttp has read.
+
 The order of refusals is that of `ResultCode`: credential and tenant before the body is read, then
 its size, then whether it is an event, then whether there is room for it.
 
@@ -17,6 +20,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
@@ -25,16 +29,17 @@ from msgspec import Struct
 from ocs.domain.events import Event, Kind
 from ocs.domain.results import TRANSIENT, ResultCode
 from ocs.entrypoints.decoders.canonical import CanonicalDecoder, Decoded, Origin
-from ocs.entrypoints.http.answers import AnswerWriter
-from ocs.entrypoints.http.auth import Authenticator, Refused, Role
+from ocs.entrypoints.http.answers import AnswerWriter, problem_body
+from ocs.entrypoints.http.auth import Authenticator, Caller, Refused, Role
+from ocs.entrypoints.http.heads import IDEMPOTENCY_HEADER
 from ocs.entrypoints.http.responses import Answered
 from ocs.usecases.answer import Answer
 
 Charge = Callable[[Event], Awaitable[Answer]]
+ChargeAll = Callable[[Sequence[Event]], Awaitable[list[Answer | Exception]]]
+"""Charges one event each of several sessions; an exception is the bug that one event met."""
 Observe = Callable[[str, Answer], None]
 """Told of each event that is answered here without being charged: its kind ("" if not known)."""
-
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +77,7 @@ class Realtime:
         self,
         *,
         charge: Charge,
+        charge_all: ChargeAll,
         decoder: CanonicalDecoder,
         writer: AnswerWriter,
         authenticator: Authenticator,
@@ -79,12 +85,13 @@ class Realtime:
         wall_ms: Callable[[], int],
         observers: Sequence[Observe] = (),
     ) -> None:
+        self.authenticator = authenticator
         self.in_flight = 0
+        self.limits = limits
         self._charge = charge
+        self._charge_all = charge_all
         self._decoder = decoder
         self._writer = writer
-        self._authenticator = authenticator
-        self._limits = limits
         self._wall_ms = wall_ms
         self._observers = tuple(observers)
         self._room = {kind: int(limits.max_in_flight * part) or 1 for kind, part in _ROOM.items()}
@@ -92,28 +99,50 @@ class Realtime:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it holds."""
-        now_ms = self._wall_ms()
         headers = request.headers
         try:
-            caller = self._authenticator.caller(headers, request.remote, Role.CHARGE)
+            caller = self.authenticator.caller(headers, request.remote, Role.CHARGE)
         except Refused as refused:
-            return self._refuse(Answer(code=refused.code, reason=refused.reason), now_ms)
+            answer = Answer(code=refused.code, reason=refused.reason)
+            return self._refuse(answer, self._wall_ms()).response()
         content = request.content
         body = content.read_nowait() if content.is_eof() else await self._read(request)
+        answered = self.answer(body, caller, headers.get(IDEMPOTENCY_HEADER, ""))
+        return (answered if isinstance(answered, Answered) else await answered).response()
+
+    def answer(
+        self, body: bytes, caller: Caller, idempotency_key: str = ""
+    ) -> Answered | Awaitable[Answered]:
+        """Answer a body: at once where nothing is charged, else in what is to be awaited, once.
+
+        A single event that can be charged has been begun when this returns.
+        """
+        now_ms = self._wall_ms()
         is_array = body[:1] == b"[" or body.lstrip(_BLANKS)[:1] == b"["
         problem = self._size_problem(body, is_array=is_array)
         if problem is not None:
             return self._refuse(problem, now_ms)
-        key = headers.get(IDEMPOTENCY_HEADER, "")
-        origin = Origin(now_ms, caller.tenant, caller.tenants, key)
+        origin = Origin(now_ms, caller.tenant, caller.tenants, idempotency_key)
         if is_array:
-            return await self._answer_array(body, origin)
+            return self._answer_array(body, origin)
         decoded = self._decoder.decode(body, origin)
-        answer = await self._end(self._begin(decoded))
-        return self._respond(answer, now_ms, itemised=decoded.itemised)
+        begun = self._begin(decoded)
+        if begun[0] is None:
+            assert isinstance(begun[1], Answer)
+            return self._respond(begun[1], now_ms, itemised=decoded.itemised)
+        return self._conclude(begun, now_ms, itemised=decoded.itemised)
+
+    def broken(self) -> Answered:
+        """Answer a request that a bug keeps from being answered; called where it is handled."""
+        _log.exception("a request could not be answered")
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return Answered(status, problem_body(status), self._wall_ms() // 1_000)
+
+    async def _conclude(self, begun: Begun, now_ms: int, *, itemised: bool) -> Answered:
+        return self._respond(await self._end(begun), now_ms, itemised=itemised)
 
     def _size_problem(self, body: bytes, *, is_array: bool) -> Answer | None:
-        limit = self._limits.array_bytes if is_array else self._limits.body_bytes
+        limit = self.limits.array_bytes if is_array else self.limits.body_bytes
         if len(body) <= limit:
             return None
         return Answer(code=ResultCode.TOO_LARGE, field="body", reason=f"at most {limit} bytes")
@@ -128,32 +157,40 @@ class Realtime:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts, size = [], 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.body_timeout_s):
+            async with asyncio.timeout(self.limits.body_timeout_s):
                 async for part in request.content.iter_any():
                     parts.append(part)
                     size += len(part)
-                    if size > self._limits.array_bytes:
+                    if size > self.limits.array_bytes:
                         break
         return b"".join(parts)
 
-    def _begin(self, decoded: Decoded, *, late: bool = False) -> Begun:
-        """Begin to answer an event: what is remembered leaves for the store in this tick.
+    def _begin(self, decoded: Decoded) -> Begun:
+        """Begin to answer an event: what is remembered leaves for the store in this tick."""
+        event = decoded.outcome
+        refusal = self._admit(event)
+        if refusal is not None:
+            return None, refusal
+        assert type(event) is Event
+        try:
+            return event, self._charge(event)
+        except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
+            self.in_flight -= 1
+            return None, _failed(event, bug)
+
+    def _admit(self, outcome: Event | Answer, *, late: bool = False) -> Answer | None:
+        """Take an event in hand (None), or answer it without charging it.
 
         `late`: the time that its array had is used up.
         """
-        event = decoded.outcome
-        if type(event) is Answer:
-            self._observe("", event)
-            return None, event
-        assert type(event) is Event
-        if late or self.in_flight >= self._room[event.kind]:
-            return None, self._turn_away(event)
-        try:
-            charging = self._charge(event)
-        except Exception:  # noqa: BLE001 -- a bug, and only this event is to suffer from it
-            return None, _failed(event)
+        if type(outcome) is Answer:
+            self._observe("", outcome)
+            return outcome
+        assert type(outcome) is Event
+        if late or self.in_flight >= self._room[outcome.kind]:
+            return self._turn_away(outcome)
         self.in_flight += 1
-        return event, charging
+        return None
 
     async def _end(self, begun: Begun) -> Answer:
         event, charging = begun
@@ -163,8 +200,8 @@ class Realtime:
         assert not isinstance(charging, Answer)
         try:
             return await charging
-        except Exception:  # noqa: BLE001 -- a bug: faults of the store are answers by now
-            return _failed(event)
+        except Exception as bug:  # noqa: BLE001 -- faults of the store are answers by now
+            return _failed(event, bug)
         finally:
             self.in_flight -= 1
 
@@ -177,7 +214,7 @@ class Realtime:
         self._observe(event.kind, answer)
         return answer
 
-    async def _answer_array(self, body: bytes, origin: Origin) -> web.StreamResponse:
+    async def _answer_array(self, body: bytes, origin: Origin) -> Answered:
         decoded = self._decoder.decode_array(body, origin)
         if isinstance(decoded, Answer):
             return self._refuse(decoded, origin.now_ms)
@@ -189,51 +226,84 @@ class Realtime:
             self._writer.write_array(zip(answers, forms, strict=True)),
             origin.now_ms // 1_000,
             _HIT if are_repeats else "",
-        ).response()
+        )
 
     async def _answer_all(self, decoded: list[Decoded]) -> list[Answer]:
         """Charge sessions beside each other, the events of one in order."""
-        sessions: dict[object, list[int]] = {}
-        for position, one in enumerate(decoded):
-            event = one.outcome
-            key = (event.tenant, event.session_id) if type(event) is Event else position
-            sessions.setdefault(key, []).append(position)
         answers = [_NONE] * len(decoded)
-        rounds = max(map(len, sessions.values()), default=0)
         late = False
-        for turn in range(rounds):
-            ready = [at[turn] for at in sessions.values() if len(at) > turn]
-            for start in range(0, len(ready), self._together):
-                positions = ready[start : start + self._together]
-                begun = [self._begin(decoded[position], late=late) for position in positions]
-                for position, charging in zip(positions, begun, strict=True):
-                    answer = answers[position] = await self._end(charging)
-                    # The store did not answer in time: no event gets a time of its own after that.
-                    late = late or (answer.code in TRANSIENT and charging[0] is not None)
+        for positions in _rounds(decoded):
+            for start in range(0, len(positions), self._together):
+                some = positions[start : start + self._together]
+                # The store did not answer in time: no event gets a time of its own after that.
+                late = await self._answer_some(decoded, some, answers, late=late) or late
         return answers
 
-    def _refuse(self, answer: Answer, now_ms: int) -> web.StreamResponse:
+    async def _answer_some(
+        self, decoded: list[Decoded], positions: list[int], answers: list[Answer], *, late: bool
+    ) -> bool:
+        """Answer events of different sessions; tell whether the store kept one of them waiting."""
+        taken, events = [], []
+        for position in positions:
+            outcome = decoded[position].outcome
+            refusal = self._admit(outcome, late=late)
+            if refusal is not None:
+                answers[position] = refusal
+            elif type(outcome) is Event:
+                taken.append(position)
+                events.append(outcome)
+        if not taken:
+            return False
+        try:
+            charged = await self._charge_all(events)
+        finally:
+            self.in_flight -= len(taken)
+        for position, event, answer in zip(taken, events, charged, strict=True):
+            answers[position] = answer if type(answer) is Answer else _failed(event, answer)
+        return any(answers[position].code in TRANSIENT for position in taken)
+
+    def _refuse(self, answer: Answer, now_ms: int) -> Answered:
         self._observe("", answer)
         return self._respond(answer, now_ms, itemised=False)
 
-    def _respond(self, answer: Answer, now_ms: int, *, itemised: bool) -> web.StreamResponse:
+    def _respond(self, answer: Answer, now_ms: int, *, itemised: bool) -> Answered:
         code = answer.code
         headers = _HIT if answer.hit else ""
         if code in TRANSIENT:
-            headers += f"Retry-After: {self._limits.retry_after_s}\r\n"
+            headers += f"Retry-After: {self.limits.retry_after_s}\r\n"
         if code is ResultCode.UNAUTHORIZED:
             headers += "WWW-Authenticate: Bearer\r\n"
         status, body = self._writer.write(answer, itemised=itemised)
-        return Answered(status, body, now_ms // 1_000, headers).response()
+        return Answered(status, body, now_ms // 1_000, headers)
 
     def _observe(self, kind: str, answer: Answer) -> None:
         for observe in self._observers:
             observe(kind, answer)
 
 
-def _failed(event: Event) -> Answer:
+def _rounds(decoded: list[Decoded]) -> list[list[int]]:
+    """Part the positions of an array: first the first event of each session, then the second."""
+    turns: dict[object, int] = {}
+    first: list[int] = []
+    rounds = [first]
+    for position, one in enumerate(decoded):
+        event = one.outcome
+        key = (event.tenant, event.session_id) if type(event) is Event else position
+        if key not in turns:
+            turns[key] = 0
+            first.append(position)
+            continue
+        turn = turns[key] = turns[key] + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(position)
+    return rounds
+
+
+def _failed(event: Event, bug: object) -> Answer:
     """Answer an event that a bug keeps from being charged."""
-    _log.exception("an event could not be charged")
+    assert isinstance(bug, Exception)
+    _log.error("an event could not be charged", exc_info=bug)
     return Answer(
         code=ResultCode.RATING_FAILED,
         session_id=event.session_id,

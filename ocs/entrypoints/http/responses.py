@@ -3,7 +3,7 @@
 aiohttp's `Response` can stream, compress, set cookies and be changed until it is sent. For that it
 keeps a header dictionary and takes five calls to write it. An event's answer needs none of this; it
 was a sixth of the time of an event. `Answered` offers the three members by which aiohttp's protocol
-sends a response, and hands the transport the bytes.
+sends a response, and hands the transport the bytes; the front takes them as they are (`whole`).
 
 What must not be lost on the way: a connection that is to be closed says so, and a client that sends
 without reading is waited for.
@@ -36,6 +36,11 @@ class Answered:
         """Return itself as what aiohttp's handlers are typed to return."""
         return cast("web.StreamResponse", self)
 
+    def whole(self, *, keep_alive: bool) -> bytes:
+        """Write it as it goes over the wire."""
+        head = _head(self._status, self._now_s, keep_alive, self._headers)
+        return b"%b%d\r\n\r\n%b" % (head, len(self._body), self._body)
+
     async def prepare(self, request: web.BaseRequest) -> None:
         """Take note of the connection; called by aiohttp."""
         self._request = request
@@ -48,8 +53,7 @@ class Answered:
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        head = _head(self._status, self._now_s, self.keep_alive, self._headers)
-        transport.write(b"%b%d\r\n\r\n%b" % (head, len(self._body), self._body))
+        transport.write(self.whole(keep_alive=self.keep_alive))
         if transport.get_write_buffer_size():
             await request.writer.drain()
 

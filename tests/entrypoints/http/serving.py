@@ -7,8 +7,9 @@ holds what to answer instead, and `gate`, when set, holds events back until it i
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 import aiohttp
@@ -19,14 +20,16 @@ from ocs.domain.numbers import NumberRules
 from ocs.domain.results import ResultCode
 from ocs.entrypoints.decoders.canonical import CanonicalDecoder, DecoderSettings
 from ocs.entrypoints.http.answers import AnswerWriter
-from ocs.entrypoints.http.app import ConnectionLimits, HttpServer, operations_routes, service_routes
+from ocs.entrypoints.http.app import HttpServer, operations_routes, service_routes
 from ocs.entrypoints.http.auth import Authenticator, Credential
+from ocs.entrypoints.http.front import ConnectionLimits
 from ocs.entrypoints.http.operations import Check, Operations, Readiness
 from ocs.entrypoints.http.realtime import Observe, Realtime, RealtimeLimits
 from ocs.entrypoints.return_codes import load_return_codes, return_codes_path
 from ocs.usecases.answer import Answer, ServiceAnswer
 from ocs.usecases.ports import RatingInfo
 
+CODES = load_return_codes(return_codes_path())
 NOW_MS = 1_795_166_545_000
 START: dict[str, Any] = {
     "record_type": "start_request",
@@ -55,6 +58,11 @@ class FakeCharger:
         if isinstance(answer, Exception):
             raise answer
         return answer or granted(event)
+
+    async def charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
+        charges = [self.charge(event) for event in events]
+        outcomes = await asyncio.gather(*charges, return_exceptions=True)
+        return [one for one in outcomes if isinstance(one, Answer | Exception)]
 
 
 def granted(event: Event) -> Answer:
@@ -89,11 +97,19 @@ def granted(event: Event) -> Answer:
 class Face:
     """What a test talks to."""
 
-    def __init__(self, charger: FakeCharger, realtime: Realtime, port: int) -> None:
+    def __init__(
+        self, charger: FakeCharger, realtime: Realtime, server: HttpServer, port: int
+    ) -> None:
         self.charger = charger
         self.realtime = realtime
+        self.server = server
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+
+    @cached_property
+    def protocols(self) -> Callable[[], asyncio.BaseProtocol]:
+        """What makes the protocol of a connection, for connections that no socket brings."""
+        return self.server._protocols()
 
 
 async def no_trouble() -> str:
@@ -109,14 +125,16 @@ async def serving(  # the parts of a face that tests vary
     observers: Iterable[Observe] = (),
     checks: Mapping[str, Check] | None = None,
     operations_port: bool = False,
+    front: bool = True,
     within_s: float = 5.0,
 ) -> AsyncIterator[Face]:
     charger = FakeCharger()
     authenticator = Authenticator(credentials, tenants=["demo", "other"], default_tenant="demo")
     realtime = Realtime(
         charge=charger.charge,
+        charge_all=charger.charge_all,
         decoder=CanonicalDecoder(DecoderSettings(number_rules={"demo": NumberRules()})),
-        writer=AnswerWriter(load_return_codes(return_codes_path())),
+        writer=AnswerWriter(CODES),
         authenticator=authenticator,
         limits=limits or RealtimeLimits(),
         wall_ms=lambda: NOW_MS,
@@ -131,10 +149,11 @@ async def serving(  # the parts of a face that tests vary
     routes = (
         operations_routes(operations) if operations_port else service_routes(realtime, operations)
     )
-    server = HttpServer(routes, listener, connections)
+    events = None if operations_port or not front else realtime
+    server = HttpServer(routes, listener, connections, events=events)
     await server.start()
     try:
-        yield Face(charger, realtime, listener.getsockname()[1])
+        yield Face(charger, realtime, server, listener.getsockname()[1])
     finally:
         if charger.gate is not None:
             charger.gate.set()

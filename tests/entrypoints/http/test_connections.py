@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.http.app import ConnectionLimits, HttpServer
+from ocs.entrypoints.http.app import HttpServer
+from ocs.entrypoints.http.front import ConnectionLimits
 from ocs.entrypoints.http.realtime import RealtimeLimits
 from ocs.entrypoints.http.responses import Answered, _phrase
 from ocs.usecases.answer import Answer

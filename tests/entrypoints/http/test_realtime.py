@@ -206,6 +206,19 @@ async def test_an_array_is_answered_item_by_item() -> None:
     ]
 
 
+async def test_a_bug_that_one_event_of_an_array_meets_is_answered_for_it_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as face:
+        face.charger.answers["s2"] = ZeroDivisionError("a bug")
+        reply = await call(face, body=[START, START | {"session_id": "s2"}])
+        assert face.realtime.in_flight == 0
+
+    assert [item["return_name"] for item in reply.body] == ["OK", "RATING_FAILED"]
+    assert reply.body[1]["session_id"] == "s2"
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_events_of_one_session_keep_their_order_and_sessions_do_not_wait() -> None:
     events = [
         START | {"session_id": session, "request_number": number}
