@@ -2,8 +2,12 @@
 
     fee      owed once, with the first unit
     rows     from unit `start` on, each begun `increment` of units costs `price`
-    then     divide by `den`, round once, lift to `minimum`, cut at `maximum`
+    by_total the row that the whole use reaches prices all of it (volume pricing)
+    then     divide by `den`, round once to a multiple of `quantum`, lift to `minimum`,
+             cut at `maximum`
     grace    use shorter than this costs nothing
+    limit    units are granted only while their whole cost is within it
+    end      units above it are never granted
 
 A first interval is a row of one increment, free seconds are a row of price 0, tiers are further
 rows. Rate models (`rates/`) only translate; whoever prices, grants or explains reads this file.
@@ -16,12 +20,14 @@ The numbers travel as `packed()`: price = whole + rest / den.
     cost(p)        the price of p units from the start of a session: never the sum of its reports,
                    so that fee and first interval occur once and rounding does not accumulate
     edge(p)        the end of the increment that contains unit p: it is paid for, so it is granted
-    affordable(m)  the greatest edge that money m buys, the exact inverse of cost
+    affordable(m)  the greatest edge up to which every stop costs at most m, within limit and end
 
-Both directions take one pass over the rows. Increments are counted from the start of their row, or
-from where this ladder took over inside of it; the last increment of a bounded row is cut at the
-row's end but costs a whole price. Prices are never negative: costs rise with use, which is what
-makes the inverse exact and a hold sufficient for every stopping point within it.
+Both directions take one pass over the rows. A row holds the units start < p <= next start.
+Increments are counted from the start of their row, or from where this ladder took over inside of
+it; the last increment of a bounded row is cut at the row's end but costs a whole price. Prices are
+never negative, so costs rise with use, but for `by_total`, whose increments are counted from the
+start of the use: there the cost may fall where a row is passed, which is why `affordable` looks at
+every stop on the way. `limit` and `end` bind what is granted, never what a use costs.
 
 Rejected: a price per unit and a rounding of units apart from it (cannot say "first 30 s as one,
 then by 6"), floats, and a rounding per row (a cent per call, in somebody's favour).
@@ -31,16 +37,20 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import lcm
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import msgspec
 
-from ocs.domain.money import MAX_AMOUNT, MAX_UNITS, Rounding, round_fraction
+from ocs.domain.money import MAX_AMOUNT, MAX_QUANTUM, MAX_UNITS, Rounding, round_fraction
 
 MAX_DENOMINATOR: Final = 2**26
 """Beyond it, floor and modulo of doubles lose digits of the products (measured)."""
 
+MAX_ROWS: Final = 64
+"""Each charge walks the rows: what has more is no price of one destination."""
+
 NO_MAXIMUM: Final = -1
+NO_LIMIT: Final = -1
 
 _ROUNDING_CODES: Final = {
     Rounding.HALF_UP: 0,
@@ -59,10 +69,24 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     price: int
 
 
+class Bounds(TypedDict, total=False):
+    """What a ladder says beside fee and rows; the fields of `Ladder`, with its defaults."""
+
+    grace: int
+    minimum: int
+    maximum: int
+    rounding: Rounding
+    quantum: int
+    by_total: bool
+    limit: int
+    end: int
+
+
 class Ladder(msgspec.Struct, frozen=True, gc=False):
     """A compiled price. `fee` and row prices are numerators over `den`, in money units.
 
-    `grace` is in units; `minimum` (0: none) and `maximum` (-1: none) are whole money units.
+    `grace` and `end` are in units; `minimum` (0: none), `maximum`, `limit` (-1: none) and `quantum`
+    are whole money units. `rounding` is never NONE.
     """
 
     den: int
@@ -72,6 +96,10 @@ class Ladder(msgspec.Struct, frozen=True, gc=False):
     minimum: int = 0
     maximum: int = NO_MAXIMUM
     rounding: Rounding = Rounding.HALF_UP
+    quantum: int = 1
+    by_total: bool = False
+    limit: int = NO_LIMIT
+    end: int = MAX_UNITS
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -93,38 +121,54 @@ FREE: Final = Ladder(den=1, fee=0, rows=(Row(0, 1, 0),))
 
 
 def compile_ladder(
-    fee: Fraction,
-    rows: Sequence[tuple[int, int, Fraction]],
-    *,
-    grace: int = 0,
-    minimum: int = 0,
-    maximum: int = NO_MAXIMUM,
-    rounding: Rounding = Rounding.HALF_UP,
+    fee: Fraction, rows: Sequence[tuple[int, int, Fraction]], **bounds: Unpack[Bounds]
 ) -> Ladder:
     """Bring exact prices (in money units) over one denominator; ValueError says what does not fit.
 
-    `rows` holds (start, increment, price of one increment), in rising order of start.
+    `rows` holds (start, increment, price of one increment), in rising order of start; neighbours
+    that say the same become one. Rounding.NONE means: no coarser than the money unit.
     """
-    prices = [price for _, _, price in rows]
     _check_rows(rows)
-    for name, value in (("fee", fee), *(("price", price) for price in prices)):
-        _check_range(name, value, MAX_AMOUNT)
-    _check_range("grace", grace, MAX_UNITS)
-    _check_range("minimum", minimum, MAX_AMOUNT)
-    _check_range("maximum", maximum, MAX_AMOUNT, least=NO_MAXIMUM)
-    den = lcm(fee.denominator, *(price.denominator for price in prices))
+    _check_bounds(fee, bounds)
+    if bounds.get("rounding") is Rounding.NONE:
+        bounds = {**bounds, "rounding": Rounding.HALF_UP, "quantum": 1}
+    rows = _merged(rows, by_total=bounds.get("by_total", False))
+    if len(rows) > MAX_ROWS:
+        raise ValueError(f"{len(rows)} rows, at most {MAX_ROWS}")
+    den = lcm(fee.denominator, *(price.denominator for _, _, price in rows))
     if den > MAX_DENOMINATOR:
         raise ValueError(
             f"the prices have the common denominator {den}, more than 2^26: use fewer decimals"
         )
-    return Ladder(
-        den=den,
-        fee=int(fee * den),
-        rows=tuple(Row(start, increment, int(price * den)) for start, increment, price in rows),
-        grace=grace,
-        minimum=minimum,
-        maximum=maximum,
-        rounding=rounding,
+    compiled = tuple(Row(start, increment, int(price * den)) for start, increment, price in rows)
+    return Ladder(den, int(fee * den), compiled, **bounds)
+
+
+def scaled(ladder: Ladder, factor: Fraction) -> Ladder:
+    """Return the ladder with every amount times `factor`; ValueError says what does not fit.
+
+    Minimum, maximum and limit, which are whole, are rounded as the total is.
+    """
+    _check_range("factor", factor, MAX_AMOUNT)
+
+    def times(amount: int) -> int:
+        if amount < 0:  # there is none
+            return amount
+        share = amount * factor / ladder.quantum
+        rounded = round_fraction(share.numerator, share.denominator, ladder.rounding)
+        return rounded * ladder.quantum
+
+    return compile_ladder(
+        Fraction(ladder.fee, ladder.den) * factor,
+        [(r.start, r.increment, Fraction(r.price, ladder.den) * factor) for r in ladder.rows],
+        grace=ladder.grace,
+        minimum=times(ladder.minimum),
+        maximum=times(ladder.maximum),
+        rounding=ladder.rounding,
+        quantum=ladder.quantum,
+        by_total=ladder.by_total,
+        limit=times(ladder.limit),
+        end=ladder.end,
     )
 
 
@@ -138,9 +182,13 @@ def cost(ladder: Ladder, units: int, *, answered: bool = False, hold: bool = Fal
         return 0
     if units < ladder.grace and not hold:
         return 0
-    numerator = ladder.fee + segment(ladder, 0, units)
-    amount = max(round_fraction(numerator, ladder.den, ladder.rounding), ladder.minimum)
-    return min(amount, ladder.maximum) if ladder.maximum >= 0 else amount
+    return bounded(ladder, ladder.fee + segment(ladder, 0, units), ladder.den)
+
+
+def bounded(terms: Ladder, numerator: int, den: int) -> int:
+    """Round numerator / den once as `terms` says, then lift to its minimum, cut at its maximum."""
+    amount = max(_rounded(terms, numerator, den), terms.minimum)
+    return min(amount, terms.maximum) if terms.maximum >= 0 else amount
 
 
 def segment(ladder: Ladder, start: int, units: int) -> int:
@@ -165,65 +213,126 @@ def edge(ladder: Ladder, units: int, segment_start: int = 0) -> int:
 def affordable(ladder: Ladder, money: int) -> int:
     """Return the greatest edge that `money` pays for when held in full (grace ignored); 0 if none.
 
-    A free row is bought to its end; the last row, and everything, is capped at MAX_UNITS.
+    Every stop up to it is covered; `limit` and `end` are kept. A free row is bought to its end; the
+    last row, and everything, is capped at MAX_UNITS.
     """
-    if 0 <= ladder.maximum <= money:
-        return MAX_UNITS
-    budget = _greatest_numerator(ladder, money) - ladder.fee
-    if money < ladder.minimum or budget < 0:
-        return 0
-    for index, row in enumerate(ladder.rows):
-        end = _end(ladder, index)
-        increments = -((row.start - end) // row.increment)
-        if row.price * increments > budget:
-            return row.start + budget // row.price * row.increment
-        budget -= row.price * increments
+    budget = budget_of(ladder, within_limit(ladder, money), ladder.den)
+    if budget is None:
+        return ladder.end
+    return min(reach(ladder, 0, budget - ladder.fee), ladder.end)
+
+
+def within_limit(terms: Ladder, money: int) -> int:
+    """Return how much of `money` may be granted for."""
+    return money if terms.limit < 0 else min(money, terms.limit)
+
+
+def budget_of(terms: Ladder, money: int, den: int) -> int | None:
+    """Return the greatest n for which n / den, rounded and bounded, is no more than `money`.
+
+    -1: nothing is, because of the minimum; None: everything is, because of the maximum.
+    """
+    if 0 <= terms.maximum <= money:
+        return None
+    if money < terms.minimum:
+        return -1
+    multiples, fine = money // terms.quantum, terms.quantum * den
+    if terms.rounding is Rounding.UP:
+        greatest = fine * multiples
+    elif terms.rounding is Rounding.DOWN:
+        greatest = fine * multiples + fine - 1
+    else:
+        half_is_within = terms.rounding is Rounding.HALF_EVEN and multiples % 2 == 0
+        greatest = (2 * fine * multiples + fine - (not half_is_within)) // 2
+    # A sum above 2^53 is no amount (see _rounded).
+    return min(greatest, (MAX_AMOUNT + 1) * den - 1)
+
+
+def reach(ladder: Ladder, start: int, budget: int) -> int:
+    """Return the greatest edge to which `budget` (over `den`) pays each stop of [start, ...)."""
+    if budget < 0:
+        return start
+    for row, low, high in _parts(ladder, start, MAX_UNITS):
+        base = start if ladder.by_total else low
+        price = -((base - high) // row.increment) * row.price
+        if price > budget:
+            return max(low, base + budget // row.price * row.increment)
+        if not ladder.by_total:
+            budget -= price
     return MAX_UNITS
 
 
-def steps(ladder: Ladder, units: int) -> tuple[Step, ...]:
+def steps(ladder: Ladder, units: int, *, answered: bool = False) -> tuple[Step, ...]:
     """Explain `cost(ladder, units)` line by line; the amounts add up to it exactly."""
-    if units == 0:
+    if units == 0 and (not answered or ladder.grace > 0):
         return ()
     if units < ladder.grace:
         return (Step("grace", 0, units, 0, Fraction(0), Fraction(0)),)
+    lines = (*fee_steps(ladder), *row_steps(ladder, 0, units))
+    return (*lines, *bound_steps(ladder, sum((s.amount for s in lines), Fraction(0)), units))
+
+
+def fee_steps(ladder: Ladder) -> tuple[Step, ...]:
+    """Explain the fee, where there is one."""
+    fee = Fraction(ladder.fee, ladder.den)
+    return (Step("fee", 0, 0, 1, fee, fee),) if fee else ()
+
+
+def row_steps(ladder: Ladder, start: int, units: int) -> tuple[Step, ...]:
+    """Explain `segment(ladder, start, units)`: a line for each row that prices a part of it."""
     lines = []
-    if ladder.fee:
-        fee = Fraction(ladder.fee, ladder.den)
-        lines.append(Step("fee", 0, 0, 1, fee, fee))
-    for row, low, high in _spans(ladder, 0, units):
+    for row, low, high in _spans(ladder, start, units):
         increments = -((low - high) // row.increment)
         price = Fraction(row.price, ladder.den)
         lines.append(Step("row", low, high, increments, price, increments * price))
-    exact = sum((line.amount for line in lines), Fraction(0))
-    rounded = round_fraction(exact.numerator, exact.denominator, ladder.rounding)
-    lifted = max(rounded, ladder.minimum)
-    total = cost(ladder, units)
-    for what, amount in (
+    return tuple(lines)
+
+
+def bound_steps(terms: Ladder, exact: Fraction, units: int) -> tuple[Step, ...]:
+    """Explain what `bounded` does to an exact sum for `units`; nothing where it does nothing."""
+    rounded = _rounded(terms, exact.numerator, exact.denominator)
+    lifted = max(rounded, terms.minimum)
+    total = bounded(terms, exact.numerator, exact.denominator)
+    changes = (
         ("rounding", rounded - exact),
         ("minimum", Fraction(lifted - rounded)),
         ("maximum", Fraction(total - lifted)),
-    ):
-        if amount:
-            lines.append(Step(what, 0, units, 1, amount, amount))
-    return tuple(lines)
+    )
+    return tuple(Step(what, 0, units, 1, by, by) for what, by in changes if by)
 
 
 def packed(ladder: Ladder) -> tuple[int, ...]:
     """Return the ladder as the flat array of integers that the ledger's script reads.
 
-    (den, fee whole, fee rest, grace, minimum, maximum, rounding code,
-    then start, increment, price whole, price rest of each row), where a price is whole + rest/den.
+    (den, fee whole, fee rest, grace, minimum, maximum, rounding code, quantum, by total, limit,
+    end (-1: none), then start, increment, price whole, price rest of each row), where a price is
+    whole + rest/den.
     """
     numbers = [ladder.den, *divmod(ladder.fee, ladder.den), ladder.grace]
     numbers += [ladder.minimum, ladder.maximum, _ROUNDING_CODES[ladder.rounding]]
+    numbers += [ladder.quantum, int(ladder.by_total), ladder.limit]
+    numbers.append(-1 if ladder.end == MAX_UNITS else ladder.end)
     for row in ladder.rows:
         numbers += [row.start, row.increment, *divmod(row.price, ladder.den)]
     return tuple(numbers)
 
 
+def _rounded(terms: Ladder, numerator: int, den: int) -> int:
+    """Round to a multiple of the quantum; a sum above 2^53 is no amount, and not rounded to one."""
+    quantum = terms.quantum if numerator < (MAX_AMOUNT + 1) * den else 1
+    return round_fraction(numerator, den * quantum, terms.rounding) * quantum
+
+
 def _spans(ladder: Ladder, start: int, units: int) -> Iterator[tuple[Row, int, int]]:
-    """Yield each row that [start, units) touches, with the part of it that lies in the row."""
+    """Yield each row that prices a part of [start, units), with that part."""
+    if not ladder.by_total:
+        yield from _parts(ladder, start, units)
+    elif units > start:
+        yield next(row for row in reversed(ladder.rows) if row.start < units), start, units
+
+
+def _parts(ladder: Ladder, start: int, units: int) -> Iterator[tuple[Row, int, int]]:
+    """Yield each row that holds a part of [start, units), with that part."""
     for index, row in enumerate(ladder.rows):
         low, high = max(start, row.start), min(units, _end(ladder, index))
         if high > low:
@@ -241,15 +350,17 @@ def _row_end(ladder: Ladder, units: int) -> int:
     return next((row.start for row in ladder.rows if row.start >= units > 0), MAX_UNITS)
 
 
-def _greatest_numerator(ladder: Ladder, money: int) -> int:
-    """Return the greatest n for which n / den rounds to no more than `money`."""
-    den, rounding = ladder.den, ladder.rounding
-    if rounding is Rounding.UP:
-        return den * money
-    if rounding is Rounding.DOWN:
-        return den * money + den - 1
-    half_is_money = rounding is Rounding.HALF_EVEN and money % 2 == 0
-    return (2 * den * money + den - (not half_is_money)) // 2
+def _merged(
+    rows: Sequence[tuple[int, int, Fraction]], *, by_total: bool
+) -> list[tuple[int, int, Fraction]]:
+    """Leave out each row that only goes on with the increments of the one before it."""
+    kept = [rows[0]]
+    for start, increment, price in rows[1:]:
+        from_start, same_increment, same_price = kept[-1]
+        goes_on = by_total or (start - from_start) % increment == 0
+        if (increment, price) != (same_increment, same_price) or not goes_on:
+            kept.append((start, increment, price))
+    return kept
 
 
 def _check_rows(rows: Sequence[tuple[int, int, Fraction]]) -> None:
@@ -259,8 +370,19 @@ def _check_rows(rows: Sequence[tuple[int, int, Fraction]]) -> None:
     if any(later <= earlier for earlier, later in pairwise(starts)):
         raise ValueError("rows must start in rising order")
     _check_range("start", starts[-1], MAX_UNITS)
-    for _, increment, _ in rows:
+    for _, increment, price in rows:
         _check_range("increment", increment, MAX_UNITS, least=1)
+        _check_range("price", price, MAX_AMOUNT)
+
+
+def _check_bounds(fee: Fraction, bounds: Bounds) -> None:
+    _check_range("fee", fee, MAX_AMOUNT)
+    _check_range("grace", bounds.get("grace", 0), MAX_UNITS)
+    _check_range("minimum", bounds.get("minimum", 0), MAX_AMOUNT)
+    _check_range("maximum", bounds.get("maximum", NO_MAXIMUM), MAX_AMOUNT, least=NO_MAXIMUM)
+    _check_range("quantum", bounds.get("quantum", 1), MAX_QUANTUM, least=1)
+    _check_range("limit", bounds.get("limit", NO_LIMIT), MAX_AMOUNT, least=NO_LIMIT)
+    _check_range("end", bounds.get("end", MAX_UNITS), MAX_UNITS, least=1)
 
 
 def _check_range(name: str, value: Fraction | int, greatest: int, *, least: int = 0) -> None:

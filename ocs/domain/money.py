@@ -27,8 +27,12 @@ MAX_UNITS: Final = 2**53 - 1
 
 DIGITS_BELOW_MINOR: Final = 4
 
+MAX_QUANTUM: Final = 10**8
+"""The coarsest rounding: a whole of the finest currency. Times 2^26 it is still below 2^53."""
+
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 _LONGEST_DECIMAL: Final = 40  # far above 2^53 with every decimal; keeps hostile input cheap
+_MOST_DECIMALS: Final = 15
 _QUOTED_CHARACTERS: Final = 40  # how much of a bad value an error repeats
 
 # ISO 4217, active codes without the X.. codes of metals and tests; by digits of the minor unit.
@@ -73,12 +77,16 @@ _CURRENCIES: Final = {
 
 
 class Rounding(StrEnum):
-    """How a fraction becomes an integer; symmetric about zero, so a refund equals its charge."""
+    """How a fraction becomes an integer; symmetric about zero, so a refund equals its charge.
+
+    NONE is no coarser than the money unit, which nothing can be finer than: there it is half up.
+    """
 
     HALF_UP = "half_up"
     HALF_EVEN = "half_even"
     UP = "up"
     DOWN = "down"
+    NONE = "none"
 
 
 def currency(code: str) -> Currency:
@@ -87,6 +95,14 @@ def currency(code: str) -> Currency:
     if known is None:
         raise ValueError(f"unknown currency {_quoted(code)}: expected an ISO 4217 code such as EUR")
     return known
+
+
+def quantum_of(decimals: int | None, money_currency: Currency) -> int:
+    """Return the money units that the last of `decimals` counts; 1 for None, or more than fit."""
+    assert decimals is None or decimals >= 0, decimals
+    if decimals is None or decimals >= money_currency.scale:
+        return 1
+    return int(10 ** (money_currency.scale - decimals))
 
 
 def parse_decimal(text: str) -> Fraction:
@@ -133,10 +149,10 @@ def format_money(amount: int, money_currency: Currency) -> str:
 
 
 def format_fraction(amount: Fraction, money_currency: Currency) -> str:
-    """Write an exact, maybe fractional amount: a decimal where one exists, else "n/d".
+    """Write an exact, maybe fractional amount: as a decimal where one can be read, else "n/d".
 
-    Per-second prices made of per-minute prices (0.035 / 60) have no finite decimal; a price that
-    is explained must not be rounded in the explanation.
+    Per-second prices made of per-minute prices (0.035 / 60) have no finite decimal, and a byte of a
+    price per GiB has one of thirty digits; what is explained must not be rounded.
     """
     if amount.denominator == 1:
         return format_money(amount.numerator, money_currency)
@@ -145,9 +161,9 @@ def format_fraction(amount: Fraction, money_currency: Currency) -> str:
     fives, rest = 0, value.denominator >> twos
     while rest % 5 == 0:
         fives, rest = fives + 1, rest // 5
-    if rest != 1:
-        return f"{value.numerator}/{value.denominator}"
     decimals = max(twos, fives)
+    if rest != 1 or decimals > _MOST_DECIMALS:
+        return f"{value.numerator}/{value.denominator}"
     whole, digits = divmod(abs(value.numerator) * 10**decimals // value.denominator, 10**decimals)
     return f"{'-' if value < 0 else ''}{whole}.{digits:0{decimals}d}"
 
@@ -160,7 +176,7 @@ def round_fraction(numerator: int, denominator: int, rounding: Rounding) -> int:
 
 
 def _rounds_up(whole: int, rest: int, denominator: int, rounding: Rounding) -> bool:
-    if rounding is Rounding.HALF_UP:
+    if rounding is Rounding.HALF_UP or rounding is Rounding.NONE:
         return 2 * rest >= denominator
     if rounding is Rounding.HALF_EVEN:
         return 2 * rest > denominator or (2 * rest == denominator and whole % 2 == 1)

@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from ocs.domain.ladder import Ladder, Row, packed
-from ocs.domain.money import Rounding
+from ocs.domain.money import MAX_UNITS, Rounding
 from ocs.domain.wallet import FOREVER_MS, MAIN, Bucket, BucketKind
 from ocs.usecases.ports import ChargeLimits, Segment, WalletDefinition
 
@@ -19,6 +19,7 @@ BASE_MS = 4_102_444_800_000
 """1 January 2100: what the store lets fade by its own clock never fades during a test."""
 DENOMINATORS = (1, 1, 2, 3, 7, 60, 3**10, 2**20, 2**26)
 """With pairs that have no common multiple up to 2^26."""
+ROUNDINGS = [rounding for rounding in Rounding if rounding is not Rounding.NONE]
 USAGE = "voice"
 
 
@@ -40,8 +41,21 @@ def ladders(draw: st.DrawFn) -> Ladder:
         grace=draw(st.sampled_from([0, 0, 0, 5, 40])),
         minimum=draw(st.sampled_from([0, 0, 0, 15])),
         maximum=draw(st.sampled_from([-1, -1, -1, 60])),
-        rounding=draw(st.sampled_from(Rounding)),
+        rounding=draw(st.sampled_from(ROUNDINGS)),
+        quantum=draw(st.sampled_from([1, 1, 1, 10, 7])),
+        by_total=draw(st.sampled_from([False, False, True])),
+        limit=draw(st.sampled_from([-1, -1, -1, 90, 10])),
+        end=draw(st.sampled_from([MAX_UNITS] * 4 + [20, 130])),
     )
+
+
+@st.composite
+def rebates(draw: st.DrawFn) -> Ladder:
+    """Volume pricing whose cost falls in the midst of a call, so that money goes back."""
+    dear, cheap, start = draw(st.integers(4, 9)), draw(st.integers(0, 3)), draw(st.integers(3, 40))
+    rows = (Row(0, 1, dear), Row(start, draw(st.sampled_from([1, 6])), cheap))
+    fee, grace = draw(st.sampled_from([0, 5])), draw(st.sampled_from([0, 0, 10]))
+    return Ladder(den=1, fee=fee, rows=rows, grace=grace, by_total=True)
 
 
 @st.composite
@@ -49,7 +63,7 @@ def schedules(draw: st.DrawFn) -> list[tuple[int, Ladder]]:
     """The ladder in force, and up to two switches within some minutes."""
     switches = sorted(draw(st.sets(st.integers(-100, 400), max_size=2)))
     starts = [0, *(BASE_MS + 1000 * second for second in switches)]
-    return [(start, draw(ladders())) for start in starts]
+    return [(start, draw(st.one_of(ladders(), ladders(), rebates()))) for start in starts]
 
 
 def segments(schedule: list[tuple[int, Ladder]]) -> tuple[Segment, ...]:
@@ -107,8 +121,8 @@ def use(groups: dict[str, list[str]]) -> st.SearchStrategy[dict[str, Any]]:
             {
                 "group": st.just(group),
                 "subject": st.sampled_from([groups[group][0]] * 3 + groups[group]),
-                "used": st.one_of(st.just(0), st.integers(0, 130)),
-                "ask": st.sampled_from([60, 60, 60, 0, 1, 45, 130]),
+                "used": st.one_of(st.just(0), st.integers(1, 25), st.integers(0, 130)),
+                "ask": st.sampled_from([60, 60, 20, 0, 1, 45, 130]),
                 "cap": st.sampled_from([130, 130, 50]),
             }
         )

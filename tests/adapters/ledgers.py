@@ -28,6 +28,10 @@ CLOCK_LUA = f"""
 local function store_ms()
   return tonumber(redis.call('GET', '{CLOCK_KEY}'))
 end
+
+local function ms_of()
+  return store_ms()
+end
 """
 PARTITIONS = 4
 EVERYTHING = 1_000_000
@@ -66,7 +70,7 @@ class RealBench:
     name = "real"
 
     def __init__(self, connection: Connection, library: FunctionLibrary) -> None:
-        self.connection = connection
+        self.connection, self.library = connection, library
         self.ledger = ValkeyLedger(connection, PARTITIONS, library)
 
     async def set_now(self, now_ms: int) -> None:

@@ -17,10 +17,7 @@ class Mutant(NamedTuple):
 MUTANTS = (
     # Requests that come twice
     Mutant(
-        "no repeat check",
-        "repeats.lua",
-        "local new = not seen(s, number, asked)",
-        "local new = true",
+        "no repeat check", "repeats.lua", "local new = not seen(number, asked)", "local new = true"
     ),
     Mutant(
         "fingerprints do not matter", "repeats.lua", "if first ~= fingerprint then", "if false then"
@@ -46,23 +43,20 @@ MUTANTS = (
     Mutant(
         "one result less is kept",
         "repeats.lua",
-        "elseif s[S_KEPT] < RESULTS_KEPT then",
-        "elseif s[S_KEPT] < RESULTS_KEPT - 1 then",
+        "elseif kept_count < RESULTS_KEPT then",
+        "elseif kept_count < RESULTS_KEPT - 1 then",
     ),
     Mutant(
-        "a closed session keeps all",
-        "repeats.lua",
-        "if s[S_STATE] == 'closed' then",
-        "if false then",
+        "a closed session keeps all", "repeats.lua", "if state == 'closed' then", "if false then"
     ),
     Mutant(
         "refusals are not stored",
         "charge.lua",
-        "  mark_seen(session, number, asked)\n",
-        "  if session[S_STATE] ~= 'refused' then mark_seen(session, number, asked) end\n",
+        "if number == top + 1 and",
+        "if state == 'refused' then elseif number == top + 1 and",
     ),
     Mutant("a dry run writes", "charge.lua", "if dry_run == 1 then return 'OK  ' .. frame end", ""),
-    Mutant("repeats are not counted", "charge.lua", "count_repeat(session)", ""),
+    Mutant("repeats are not counted", "charge.lua", "        count_repeat()\n", ""),
     # Wallets
     Mutant(
         "floor off by one",
@@ -82,7 +76,12 @@ MUTANTS = (
         "local free = b[B_LEFT] - b[B_HELD] - b[B_FLOOR]",
         "local free = b[B_LEFT] - b[B_FLOOR]",
     ),
-    Mutant("no stale check", "charge.lua", "if is_stale(version) then return 'STALE' end", ""),
+    Mutant(
+        "no stale check",
+        "charge.lua",
+        "and wallet[W_BUCKETS + 1] then return 'STALE' end",
+        "and false then return 'STALE' end",
+    ),
     Mutant(
         "validity begins one late",
         "records.lua",
@@ -98,8 +97,8 @@ MUTANTS = (
     Mutant(
         "the clock of the wallet is ignored",
         "charge.lua",
-        "now_ms = most(store_ms(), wallet[W_LAST_MS])",
-        "now_ms = store_ms()",
+        "most(ms_of(id), wallet[W_LAST_MS])",
+        "ms_of(id)",
     ),
     Mutant(
         "debits are not counted",
@@ -137,13 +136,13 @@ MUTANTS = (
     Mutant(
         "a charge is not journaled",
         "charge.lua",
-        "local id = call('XADD', keys[4], '*', 'e', entry)",
-        "local id = call('INCR', keys[4] .. '-id') .. '-0'",
+        "local id = call('XADD', keys[4], '*', 'e',",
+        "local id = (function() return call('INCR', keys[4] .. '-id') .. '-0' end)(",
     ),
     Mutant(
         "an expiry is not journaled",
         "expire.lua",
-        "  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))\n",
+        "  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, 'expired'))\n",
         "",
     ),
     # Settling
@@ -171,7 +170,7 @@ MUTANTS = (
         "  overrun_amount = overrun_amount + most(0, due - available(main))\n",
         "",
     ),
-    Mutant("overrun is given away", "settle.lua", "    overrun(svc, n)\n", ""),
+    Mutant("overrun is given away", "settle.lua", "    overrun(svc, n, payers)\n", ""),
     Mutant(
         "a bucket pays on after its end",
         "settle.lua",
@@ -187,7 +186,7 @@ MUTANTS = (
     Mutant(
         "a release frees only what it names",
         "charge.lua",
-        "    for s = S_SERVICES, #session do give_back(session[s]) end\n",
+        "    for s = 1, #services do give_back(services[s]) end\n",
         "",
     ),
     Mutant(
@@ -218,8 +217,8 @@ MUTANTS = (
     Mutant(
         "prices run from the report",
         "charge.lua",
-        "known_ms = most(1, event_ms - use[U_USED] * 1000)",
-        "known_ms = event_ms",
+        "known_answer_ms = most(1, event_ms - use[U_USED] * 1000)",
+        "known_answer_ms = event_ms",
     ),
     Mutant("never rounded up", "ladder.lua", "if 2 * r >= d then return w + 1 end", ""),
     Mutant("no minimum", "ladder.lua", "if w < minimum then w = minimum end", ""),
@@ -240,14 +239,14 @@ MUTANTS = (
     Mutant(
         "the hold is one short",
         "hold.lua",
-        "local need = most(0, pos[P_COST] - covered)",
-        "local need = most(0, pos[P_COST] - covered - 1)",
+        "local need = most(0, dearest - covered)",
+        "local need = most(0, dearest - covered - 1)",
     ),
     Mutant(
         "grace is not held for",
         "hold.lua",
-        "if pos[P_PRICED] == 0 or terms_of(pos)[L_GRACE] == 0 or pos[P_COST] <= covered then",
-        "if true then",
+        "return use_room(pos, n, true, unpaid)",
+        "return use_room(pos, n, true)",
     ),
     Mutant(
         "only the first anchor is held for",
@@ -264,8 +263,8 @@ MUTANTS = (
     Mutant(
         "no minimum of a grant",
         "hold.lua",
-        "if units == 0 or units < least(minimum, ask) then",
-        "if units == 0 then",
+        "most(1, least(minimum, ask)) - units",
+        "1 - units",
     ),
     Mutant(
         "never held elsewhere",
@@ -279,7 +278,7 @@ MUTANTS = (
     Mutant(
         "a call may last for ever",
         "hold.lua",
-        "cap = least(cap, limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED])",
+        "if life < cap then cap = life end",
         "",
     ),
     # States
@@ -298,7 +297,7 @@ MUTANTS = (
     Mutant(
         "an event gives what there is",
         "charge.lua",
-        "if units < ask then return 'NO_CREDIT', 0, 0 end",
+        "if units < ask then return why_not(pos, covered, ask - units), 0, 0 end",
         "",
     ),
     Mutant(
@@ -307,19 +306,17 @@ MUTANTS = (
         "if was and not is then wallet[W_OPEN] = wallet[W_OPEN] - 1 end",
         "",
     ),
-    Mutant(
-        "what was refused is open", "charge.lua", "  return row.refused\n", "  return row.granted\n"
-    ),
+    Mutant("what was refused is open", "charge.lua", "new = row.refused", "new = row.granted"),
     Mutant(
         "an unknown session is opened",
         "charge.lua",
-        "if state == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end",
+        "if before == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end",
         "",
     ),
     Mutant(
         "a grant does not prolong",
         "charge.lua",
-        "if svc[P_PRICE][X_TIMED] == 1 and svc[P_GRANTED] > 0 then",
+        "if granted > 0 and svc[P_PRICE][X_TIMED] == 1 then",
         "if false then",
     ),
     Mutant(
@@ -328,47 +325,14 @@ MUTANTS = (
         "if state == 'idle' then return now_ms + limits[LIMIT_COME_BACK_S] * 1000 end",
         "",
     ),
-    Mutant("expired before its time", "expire.lua", "if now < deadline then", "if false then"),
+    Mutant(
+        "expired before its time", "expire.lua", "if now_ms < deadline_ms then", "if false then"
+    ),
     Mutant(
         "expired sessions keep their holds",
         "expire.lua",
-        "  for s = S_SERVICES, #session do give_back(session[s]) end\n",
+        "  for s = 1, #services do give_back(services[s]) end\n",
         "",
     ),
     Mutant("parked twice", "park.lua", "  if before then return before end\n", ""),
-    # The short ways of the common case
-    Mutant(
-        "the short way settles more than was held",
-        "settle.lua",
-        "if due > amount then return nil end",
-        "",
-    ),
-    Mutant(
-        "the short way keeps the rest of the hold",
-        "settle.lua",
-        "b[B_HELD] = b[B_HELD] - amount",
-        "b[B_HELD] = b[B_HELD] - due",
-    ),
-    Mutant("the short way forgets the grace", "settle.lua", " or terms_of(svc)[L_GRACE] > 0", ""),
-    Mutant(
-        "the short way holds what is not there", "hold.lua", "if need > free then", "if false then"
-    ),
-    Mutant(
-        "the short way never says final",
-        "hold.lua",
-        "and cost_at(svc, last + minimum) - charged > free then",
-        "and false then",
-    ),
-    Mutant(
-        "the short way takes a bucket before its time",
-        "hold.lua",
-        "if event_ms >= b[B_FROM_MS] and",
-        "if",
-    ),
-    Mutant(
-        "the short way passes over units",
-        "hold.lua",
-        "if not place or b[B_MONEY] == 0 then return false end",
-        "if not place then return false end",
-    ),
 )

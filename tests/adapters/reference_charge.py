@@ -5,6 +5,7 @@ Settling and holding are the same walk (`reference_price.py`) over different pur
 
     settle   what this service held | the list, valid at the time of use | `main` without a bottom
     hold     the list, valid at the event's time
+    pay back what was paid above the cost so far, to who paid it, the last one first
 
 A held money pool is debited, not given back and debited again: only what is left of it goes back.
 """
@@ -16,7 +17,7 @@ from math import inf
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State
-from ocs.domain.wallet import MAIN, MAIN_ONLY
+from ocs.domain.wallet import MAIN, MAIN_ONLY, BucketKind
 from ocs.usecases.ports import ChargeCall, ServiceCall, ServiceResult
 from tests.adapters.reference_price import SECOND_MS, Meter, Payment, Purse, Timeline, Walk, merged
 from tests.adapters.reference_records import Service, Session, Wallet
@@ -103,7 +104,8 @@ class Charge:
             return known
         if not named.segments:
             return None
-        meter = Meter(bool(named.timed), named.subject, named.segments)
+        one_shot = self.call.kind is Kind.EVENT
+        meter = Meter(bool(named.timed), named.subject, named.segments, one_shot=one_shot)
         service = Service(meter)
         if self.call.kind is not Kind.EVENT:
             self.session.services[named.rating_group] = service
@@ -135,11 +137,35 @@ class Charge:
         from_list = Walk(meter, timeline)
         rest -= from_list.use(rest, self._list(named))
         self._debit(from_list.payments)
-        over = Walk(meter, timeline)
-        over.use(rest, [Purse(MAIN, BOTTOMLESS, 0, 1)])
-        due = sum(payment.amount for payment in over.payments)
+        self._overrun(meter, named, rest)
+        if used:
+            self._pay_back(meter)
+
+    def _overrun(self, meter: Meter, named: ServiceCall, units: int) -> None:
+        """What nobody paid for is `main`'s, but for what a grace had put off until then."""
+        main = [Purse(MAIN, BOTTOMLESS, 0, 1)]
+        timeline = self._timeline(meter)
+        put_off = 0 if meter.cost_so_far() else meter.cost(meter.priced)
+        Walk(meter, timeline, prices_only=True).use(units, main)
+        by_list, by_main = Walk(meter, timeline), Walk(meter, timeline)
+        by_list.collect(self._list(named), up_to=put_off)
+        self._debit(by_list.payments)
+        by_main.collect(main)
+        due = sum(payment.amount for payment in by_main.payments)
         self.overrun += max(0, due - self.wallet.available(MAIN))
-        self._debit(over.payments)
+        self._debit(by_main.payments)
+
+    def _pay_back(self, meter: Meter) -> None:
+        """A price that fell with use: what was paid too much goes back at once."""
+        excess = max(0, meter.charged - meter.cost_so_far())
+        for bucket, paid in reversed(list(meter.paid.items())):
+            part = min(excess, paid)
+            meter.paid[bucket] -= part
+            meter.charged -= part
+            excess -= part
+            known = self.wallet.bucket(bucket)
+            money = known is not None and known.kind is BucketKind.MONEY
+            self._debit([Payment(bucket if money else MAIN, -part, 0, 1)])
 
     def _money_pays_first(self, service: Service, named: ServiceCall) -> bool:
         """Whether the first payer that has something to give is money: then the fee is due."""
@@ -241,8 +267,9 @@ class Charge:
         self, service: Service, named: ServiceCall, cap: int
     ) -> tuple[ResultCode, int, int, bool]:
         granted, hold = self._reserve(service.meter, named, cap)
-        if granted < min(named.minimum_units, named.ask_units):
-            return ResultCode.NO_CREDIT, 0, 0, False
+        least = min(named.minimum_units, named.ask_units)
+        if granted < least:
+            return self._why_not(hold, least - granted), 0, 0, False
         self._hold(service, granted, merged(hold.payments))
         validity_s = self.call.limits.validity_s
         if self._could_buy(hold, named):
@@ -258,11 +285,18 @@ class Charge:
         purses = self._list_now(named, elsewhere=elsewhere)
         return further.use(named.minimum_units, purses) == named.minimum_units
 
+    @staticmethod
+    def _why_not(hold: Walk, missing: int) -> ResultCode:
+        """What `main` without a bottom could not buy either is beyond limit or end."""
+        further = Walk(deepcopy(hold.meter), hold.timeline, holding=True, dearest=hold.dearest)
+        bought = further.use(missing, [Purse(MAIN, BOTTOMLESS, 0, 1)])
+        return ResultCode.NO_CREDIT if bought == missing else ResultCode.LIMIT_REACHED
+
     def _deliver(self, service: Service, named: ServiceCall) -> tuple[ResultCode, int, int, bool]:
         """One-shot: the units asked for are debited at once, all or nothing."""
         granted, hold = self._reserve(service.meter, named, named.ask_units)
         if granted < named.ask_units:
-            return ResultCode.NO_CREDIT, 0, 0, False
+            return self._why_not(hold, named.ask_units - granted), 0, 0, False
         self._hold(service, granted, merged(hold.payments))
         self._settle(service, named, named.ask_units)
         code = ResultCode.NOT_CHARGED if named.free else ResultCode.OK
@@ -272,7 +306,7 @@ class Charge:
         """The units that can be granted, and the walk to them from the dearest anchor."""
         event_ms, ring_ms = self.call.event_ms, self.call.limits.max_ring_s * SECOND_MS
         timelines = [self._timeline(meter)]
-        if meter.timed and not self.answer_ms:
+        if meter.timed and not self.answer_ms and not meter.one_shot:
             switches = [s.from_ms for s in meter.segments]
             soon = [s for s in switches if event_ms < s <= event_ms + ring_ms]
             timelines += [Timeline(switch, SECOND_MS) for switch in soon]

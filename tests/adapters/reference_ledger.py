@@ -12,6 +12,7 @@ state machine (`test_ledger_machine.py`) holds the two equal after every step.
 Time stands still until a test moves it: `now_ms` is the store's clock.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -73,6 +74,9 @@ class ReferenceLedger:
         if _unknown(session, call):
             return Reply(ResultCode.UNKNOWN_SESSION)
         return self._move(call, deepcopy(session), self.books.copy(key))
+
+    async def charge_all(self, calls: Sequence[ChargeCall]) -> list[Reply | Exception]:
+        return [await self.charge(call) for call in calls]
 
     def _move(self, call: ChargeCall, session: Session, wallet: Wallet) -> Reply:
         now_ms = max(self.now_ms, wallet.last_ms)

@@ -4,20 +4,20 @@ This is half of the reference ledger (`reference_ledger.py` is the other half): 
 reading of `docs/design.md` 2.1 to 2.3 and 2.5. Prices are `Fraction`s, the greatest number of
 units that money affords is found by trying (`bisect` over all counts), and nothing is cached.
 
-    Ladder      the numbers of `Segment.ladder`, as the wire documents them
+    Ladder      the numbers of `Segment.ladder`, as `packed()` in ocs/domain/ladder.py lists them
     Timeline    when the unit at a position of elapsed time is used
     Purse       one payer and what it can give now; adjacent money purses form one pool
-    Meter       the counters of a service: elapsed, priced, taken, charged, and its segments
+    Meter       the counters of a service: elapsed, priced, taken, charged, paid, and its segments
     Walk        use units over purses: room, then each pool or bucket as far as it goes
 
 One walk serves settling (what was held, then the list) and holding (the list, valid now): they
-differ in the purses, and in that a hold covers the cost that a longer use would have, as if there
-were no grace.
+differ in the purses, and in that a hold covers the greatest cost of any stop on its way, as if
+there were no grace, and keeps within limit and end.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby
 from math import ceil, floor, inf, lcm
@@ -33,7 +33,7 @@ ENDLESS = 2**80
 
 
 class Ladder(NamedTuple):
-    """Prices are in money units; `maximum` is None where there is none."""
+    """Prices are in money units; `maximum` and `limit` are None where there is none."""
 
     den: int
     fee: Fraction
@@ -41,10 +41,17 @@ class Ladder(NamedTuple):
     minimum: int
     maximum: int | None
     rounding: int
+    quantum: int
+    by_total: bool
+    limit: int | None
+    end: int
     rows: tuple[tuple[int, int, Fraction], ...]
 
     def stretch(self, begin: int, end: int) -> Fraction:
         """Price of the units in [begin, end), increments counted from `begin` or their row."""
+        if self.by_total:
+            _, _, increment, price = self._row_of(end) if end > begin else (0, 0, 1, Fraction(0))
+            return ceil(Fraction(end - begin, increment)) * price
         return sum(
             (
                 ceil(Fraction(min(end, row_end) - max(begin, start), increment)) * price
@@ -58,13 +65,16 @@ class Ladder(NamedTuple):
         """End of the increment in which the last unit before `position` lies."""
         if position <= begin:
             return position
-        for start, row_end, increment, _price in self._bounded():
-            low = max(begin, start)
-            if low < position <= row_end:
-                return int(
-                    min(row_end, low + ceil(Fraction(position - low, increment)) * increment)
-                )
-        raise AssertionError(position)
+        start, row_end, increment, _ = self._row_of(position)
+        low = begin if self.by_total else max(begin, start)
+        return min(row_end, low + ceil(Fraction(position - low, increment)) * increment)
+
+    def row_ends(self) -> list[int]:
+        return [row_end for _, row_end, _, _ in self._bounded()]
+
+    def _row_of(self, position: int) -> tuple[int, int, int, Fraction]:
+        """The row in which the last unit before `position` lies."""
+        return next(row for row in self._bounded() if row[0] < position <= row[1])
 
     def _bounded(self) -> Iterable[tuple[int, int, int, Fraction]]:
         ends = [start for start, _, _ in self.rows[1:]] + [ENDLESS]
@@ -73,9 +83,11 @@ class Ladder(NamedTuple):
 
 
 def ladder_of(segment: Segment) -> Ladder:
-    den, whole, rest, grace, minimum, maximum, rounding, *rows = msgspec.msgpack.decode(
-        segment.ladder, type=list[int]
-    )
+    numbers = msgspec.msgpack.decode(segment.ladder, type=list[int])
+    den, whole, rest, grace, minimum, maximum, rounding, quantum, by_total, limit, end = numbers[
+        :11
+    ]
+    rows = numbers[11:]
     return Ladder(
         den,
         whole + Fraction(rest, den),
@@ -83,6 +95,10 @@ def ladder_of(segment: Segment) -> Ladder:
         minimum,
         None if maximum < 0 else maximum,
         rounding,
+        quantum,
+        bool(by_total),
+        None if limit < 0 else limit,
+        ENDLESS if end < 0 else end,
         tuple(
             (start, increment, row_whole + Fraction(row_rest, den))
             for start, increment, row_whole, row_rest in zip(*[iter(rows)] * 4, strict=True)
@@ -164,7 +180,11 @@ class Meter:
     elapsed: int = 0
     priced: int = 0
     charged: int = 0
+    one_shot: bool = False
+    """Used as a whole: where it ends is its only stop."""
     taken: dict[str, Taken] = field(default_factory=dict)
+    paid: dict[str, int] = field(default_factory=dict)
+    """What money buckets paid where the price may fall with use; who paid last stands last."""
     current: int = 0
     """Which segment prices the next unit."""
     begin: int = 0
@@ -188,6 +208,12 @@ class Meter:
         exact = self.ladder.stretch(self.begin, priced)
         return self._bounded(exact + (self.carried if self.first else self.ladder.fee))
 
+    def dearest(self, units: int) -> int:
+        """The greatest cost of a stop within the next `units`: it rises up to the end of a row."""
+        last = self.priced + units
+        ends = [] if self.one_shot else self.ladder.row_ends()
+        return max(self.cost(stop) for stop in [last, *ends] if self.priced < stop <= last)
+
     def cost_so_far(self) -> int:
         """What is owed for all use up to now, by the rules of 2.1."""
         if self.priced == 0:
@@ -198,7 +224,8 @@ class Meter:
 
     def _bounded(self, exact: Fraction) -> int:
         terms = self.first or self.ladder
-        amount = max(rounded(exact, terms.rounding), terms.minimum)
+        amount = rounded(exact / terms.quantum, terms.rounding) * terms.quantum
+        amount = max(amount, terms.minimum)
         return amount if terms.maximum is None else min(amount, terms.maximum)
 
     # Segments -----------------------------------------------------------------------------------
@@ -231,14 +258,18 @@ class Meter:
 
     # Paying -------------------------------------------------------------------------------------
 
-    def use_room(self, units: int) -> int:
-        """Use the rest of a begun increment, up to `units`; return how many."""
+    def use_room(self, units: int, *, granting: bool = False, unpaid: bool = False) -> int:
+        """Use the rest of a begun increment, up to `units`; return how many.
+
+        `unpaid`: what money began is not paid for yet, and no room.
+        """
         for taken in self.taken.values():
             if room := min(units, taken.covered - taken.used):
                 taken.used += room
                 self.elapsed += room
                 return room
-        room = min(units, self.ladder.edge(self.begin, self.priced) - self.priced)
+        room = 0 if unpaid else min(units, self.begun_units())
+        room = min(room, self.until_end()) if granting else room
         self.priced += room
         self.elapsed += room
         return room
@@ -247,11 +278,35 @@ class Meter:
         """Within its grace nobody has paid for what was begun."""
         return self.charged < self.cost(self.priced)
 
+    def begun_units(self) -> int:
+        return self.ladder.edge(self.begin, self.priced) - self.priced
+
+    def until_end(self) -> int:
+        return max(0, self.ladder.end - self.priced)
+
     def affordable(self, money: int, units: int) -> int:
-        """The greatest number of further units, at most `units`, that `money` covers."""
-        return bisect_right(
-            range(1, units + 1), money + self.charged, key=lambda n: self.cost(self.priced + n)
-        )
+        """The greatest number of further units, at most `units`, of which it covers every stop.
+
+        `money` is all that the service may have cost behind them.
+        """
+        if units and self.dearest(units) <= money:
+            return units
+        return bisect_right(range(1, units + 1), money, key=self._dearest_step)
+
+    def grantable(self, money: int, units: int) -> int:
+        """The same within limit and end."""
+        limit = (self.first or self.ladder).limit
+        money = money if limit is None else min(money, limit)
+        return self.affordable(money, min(units, self.until_end()))
+
+    def _dearest_step(self, units: int) -> int:
+        """Of a use that is broken off, every stop counts."""
+        return replace(self, one_shot=False).dearest(units)
+
+    def note_paid(self, bucket: str, amount: int) -> None:
+        """Remember who paid, if any ladder of the price may fall with use."""
+        if self.priced and any(ladder_of(segment).by_total for segment in self.segments):
+            self.paid[bucket] = self.paid.pop(bucket, 0) + amount
 
     def price(self, units: int) -> None:
         """Count `units` as paid by money."""
@@ -284,20 +339,31 @@ class Walk:
     holding: bool = False
     of_hold: bool = False
     """Purses that were held are asked in turn for what is due, though no unit is left to pay."""
+    dearest: int = 0
+    """Of a hold: the greatest cost of a stop up to here."""
+    prices_only: bool = False
+    """Nothing is taken yet of what falls due."""
     payments: list[Payment] = field(default_factory=list)
 
     def use(self, units: int, purses: list[Purse]) -> int:
         """Use up to `units`, return how many; what money owes is taken from it as it falls due."""
-        rest = units
-        if not (self.holding and self.meter.has_unpaid_increment()):
-            rest -= self.meter.use_room(rest)
+        rest = units - self._use_room(units)
         for group in pools(purses):
             if rest or self.of_hold:
                 rest -= self._use_group(rest, group)
         if not self.holding:
-            now_ms = self.timeline.time_ms(self.meter.elapsed)
-            self._collect([p for p in purses if not p.increment and p.valid(now_ms)])
+            self.collect(purses)
         return units - rest
+
+    def collect(self, purses: list[Purse], up_to: int = ENDLESS) -> None:
+        """Take what is due, so much of it, from the money that is valid now."""
+        now_ms, money = self.timeline.time_ms(self.meter.elapsed), []
+        for purse in purses:
+            if not purse.increment and purse.valid(now_ms):
+                purse.amount = min(purse.amount, up_to)
+                up_to -= purse.amount
+                money.append(purse)
+        self._collect(money)
 
     def _use_group(self, units: int, group: list[Purse]) -> int:
         """Go from change to change: in between it does not matter when a unit is used."""
@@ -312,13 +378,19 @@ class Walk:
             # What costs nothing is paid by a pool that has nothing, expired or not.
             if not rest or (by_units and not valid):
                 return units - rest
-            if not by_units:
-                meter.follow_switch(self.timeline)
             limit = min(rest, self._until_change(group))
+            if not by_units and meter.begun_units():  # used to its end, whatever has switched
+                limit = min(limit, meter.begun_units())
+            elif not by_units:
+                meter.follow_switch(self.timeline)
             paid = self._pay_by_units(limit, valid[0]) if by_units else self._pay(limit, valid)
             if not paid:
                 return units - rest
-            rest -= paid + meter.use_room(rest - paid)
+            rest -= paid + self._use_room(rest - paid)
+
+    def _use_room(self, units: int) -> int:
+        unpaid = self.holding and self.meter.has_unpaid_increment()
+        return self.meter.use_room(units, granting=self.holding, unpaid=unpaid)
 
     def _until_change(self, group: list[Purse]) -> int:
         """How many units until a bucket's validity or the price changes."""
@@ -332,21 +404,25 @@ class Walk:
         return min([ENDLESS, *(int(count) for count in counts if count < inf)])
 
     def _pay(self, units: int, pool: list[Purse]) -> int:
-        count = self.meter.affordable(sum(purse.amount for purse in pool), units)
+        meter = self.meter
+        money = sum(purse.amount for purse in pool) + meter.charged
+        count = meter.grantable(money, units) if self.holding else meter.affordable(money, units)
         if count:
-            self.meter.price(count)
+            self.dearest = max(self.dearest, meter.dearest(count))
+            meter.price(count)
             self._collect(pool)
         return count
 
     def _collect(self, pool: list[Purse]) -> None:
         """Take what is due from money, in its order; what it does not have stays due."""
-        meter = self.meter
-        owed = meter.cost(meter.priced) if self.holding else meter.cost_so_far()
+        meter, pool = self.meter, [] if self.prices_only else pool
+        owed = self.dearest if self.holding else meter.cost_so_far()
         for purse in pool:
             part = min(max(0, owed - meter.charged), purse.amount)
             purse.amount -= part
             meter.charged += part
             if part:
+                meter.note_paid(purse.bucket, part)
                 self.payments.append(Payment(purse.bucket, part, 0, 1))
 
     def _pay_by_units(self, units: int, purse: Purse) -> int:

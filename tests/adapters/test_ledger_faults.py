@@ -30,14 +30,15 @@ from ocs.usecases.ports import (
     WalletDefinition,
     WalletKey,
 )
+from tests.adapters import calls
 
 ALICE = WalletKey("demo", "alice")
 Step = Exception | bytes
 
 
 def price(whole: int) -> msgspec.Raw:
-    """One money unit row: `whole` for each unit."""
-    return msgspec.Raw(msgspec.msgpack.encode([1, 0, 0, 0, 0, -1, 0, 0, 1, whole, 0]))
+    """One row: `whole` money units for each unit."""
+    return calls.segment(calls.price(whole)).ladder
 
 
 def call(used: int = 0, ask: int = 60, whole: int = 1_000) -> ChargeCall:
@@ -83,6 +84,9 @@ class ScriptedConnection(Connection):
         else:
             future.set_result(step)
         return future
+
+    def execute_packed(self, command: bytes) -> asyncio.Future:  # type: ignore[type-arg]
+        return self.execute(command)
 
     async def ensure_loaded(self) -> None:
         self.loads += 1

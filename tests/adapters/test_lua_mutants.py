@@ -15,9 +15,16 @@ from typing import Any
 import pytest
 
 from ocs.adapters.valkey.embedded import EmbeddedStore
-from tests.adapters import test_ledger, test_ledger_money
+from tests.adapters import (
+    test_ledger,
+    test_ledger_money,
+    test_ledger_prices,
+    test_ledger_short_ways,
+)
 from tests.adapters.ledgers import RealBench, real_bench
 from tests.adapters.lua_mutants import MUTANTS, Mutant
+from tests.adapters.price_mutants import PRICE_MUTANTS
+from tests.adapters.short_way_mutants import SHORT_WAY_MUTANTS
 from tests.usecases.scenario_language import parse
 from tests.usecases.scenario_player import Player
 
@@ -33,7 +40,8 @@ def scenario(path: Path) -> Case:
 
 def table_tests() -> Iterator[tuple[str, Case]]:
     """The tests of the suite, spelled out for all their parameters."""
-    tests = vars(test_ledger) | vars(test_ledger_money)
+    tests = vars(test_ledger) | vars(test_ledger_money) | vars(test_ledger_prices)
+    tests |= vars(test_ledger_short_ways)
     for name, test in tests.items():
         if not name.startswith("test_") or "bench" not in signature(test).parameters:
             continue
@@ -75,7 +83,11 @@ async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "mutant",
+    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS,
+    ids=lambda mutant: mutant.name.replace(" ", "-"),
+)
 async def test_a_fault_is_caught(mutant: Mutant, store_server: EmbeddedStore) -> None:
     text = source(mutant.file)
     assert text.count(mutant.text) == 1, f"{mutant.file} has changed: adapt the mutant"

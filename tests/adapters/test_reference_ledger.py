@@ -6,6 +6,7 @@ import pytest
 
 from ocs.domain import ladder as domain_ladder
 from ocs.domain.ladder import Ladder as DomainLadder
+from ocs.domain.money import Rounding
 from ocs.domain.results import ResultCode
 from ocs.usecases.ports import ChargeLimits
 from tests.adapters.calls import FAMILY, NOW_MS, call, open_wallet, price, segment, session, use
@@ -30,6 +31,10 @@ from tests.adapters.reference_price import (
         (price(3), 0),
         (price(Fraction(7, 3), 60, fee=5, minimum=20, maximum=90), 0),
         (price(Fraction(1, 7), 6, grace=10), 0),
+        (price(Fraction(7, 3), 6, quantum=10, limit=55), 0),
+        (price(Fraction(7, 3), 6, quantum=10, rounding=Rounding.HALF_EVEN, end=40), 11),
+        (domain_ladder.compile_ladder(Fraction(5), [(0, 7, Fraction(6)), (30, 6, Fraction(4)), (45, 1, Fraction(1, 3))], by_total=True), 0),
+        (domain_ladder.compile_ladder(Fraction(0), [(0, 7, Fraction(6)), (30, 6, Fraction(4)), (45, 1, Fraction(9))], by_total=True), 17),
         (domain_ladder.compile_ladder(Fraction(1, 2), [(0, 30, Fraction(5)), (30, 1, Fraction(0)), (45, 6, Fraction(1, 3))]), 0),
         (domain_ladder.compile_ladder(Fraction(0), [(0, 30, Fraction(5)), (30, 1, Fraction(0)), (45, 6, Fraction(1, 3))]), 17),
     ],
@@ -46,7 +51,7 @@ def test_prices_are_those_of_the_domain(ladder: DomainLadder, begin: int) -> Non
         assert meter.cost(units) == domain_ladder.cost(ladder, units, hold=True)
     for money in range(100):
         edge = min(domain_ladder.affordable(ladder, money), 1_000)
-        assert meter.affordable(money, 1_000) == edge
+        assert meter.grantable(money, 1_000) == edge
 
 
 @pytest.mark.parametrize(

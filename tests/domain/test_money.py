@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ocs.domain.money import (
     MAX_AMOUNT,
+    MAX_QUANTUM,
     Currency,
     Rounding,
     currency,
@@ -17,6 +18,7 @@ from ocs.domain.money import (
     format_money,
     parse_decimal,
     parse_money,
+    quantum_of,
     round_fraction,
 )
 
@@ -130,22 +132,31 @@ def test_a_decimal_that_is_no_price_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("halves", "half_up", "half_even", "up", "down"),
+    ("halves", "half_up", "half_even", "up", "down", "none"),
     [
-        (0, 0, 0, 0, 0),
-        (1, 1, 0, 1, 0),
-        (2, 1, 1, 1, 1),
-        (3, 2, 2, 2, 1),
-        (5, 3, 2, 3, 2),
-        (-1, -1, 0, -1, 0),
-        (-3, -2, -2, -2, -1),
+        (0, 0, 0, 0, 0, 0),
+        (1, 1, 0, 1, 0, 1),
+        (2, 1, 1, 1, 1, 1),
+        (3, 2, 2, 2, 1, 2),
+        (5, 3, 2, 3, 2, 3),
+        (-1, -1, 0, -1, 0, -1),
+        (-3, -2, -2, -2, -1, -2),
     ],
 )
 def test_each_rounding_of_halves(
-    halves: int, half_up: int, half_even: int, up: int, down: int
+    halves: int, half_up: int, half_even: int, up: int, down: int, none: int
 ) -> None:
     rounded = [round_fraction(halves, 2, rounding) for rounding in Rounding]
-    assert rounded == [half_up, half_even, up, down]
+    assert rounded == [half_up, half_even, up, down, none]
+
+
+@pytest.mark.parametrize(
+    ("code", "decimals", "quantum"),
+    [("EUR", None, 1), ("EUR", 6, 1), ("EUR", 7, 1), ("EUR", 2, 10_000), ("EUR", 0, 1_000_000),
+     ("JPY", 0, 10_000), ("CLF", 0, MAX_QUANTUM)],
+)  # fmt: skip
+def test_decimals_become_what_is_rounded_to(code: str, decimals: int | None, quantum: int) -> None:
+    assert quantum_of(decimals, currency(code)) == quantum
 
 
 @given(st.integers(-(10**20), 10**20), st.integers(1, 2**26))

@@ -16,8 +16,9 @@ are both the store's clock and the event's time (`dated` names another event tim
 
     rate     NAME free
     rate     NAME 0.06 a minute by 60/60 [fee 0.01] [grace 5s] [free 10s] [least 0.05] [most 0.50]
-                  [until 18:00:00 then 0.12 a minute ...]
-    rate     NAME 0.01 per 100 [fee ...] [least ...] [most ...]       not timed: data, messages
+                  [limit 0.40] [end 90s] [decimals 2] [until 18:00:00 then 0.12 a minute ...]
+    rate     NAME 0.01 per 100 [above 500 0.02 per 60 ...] [volume] [fee ...] [least ...] ...
+                  not timed: data, messages; volume: the row that is reached prices all of it
     wallet   NAME BUCKET, BUCKET ... [floor -5.00]
              BUCKET is: NAME 1.00 or 90s [by 6s] [times 2] [from TIME] [until TIME] [for RATE]
     plan     [minimum 1s] [maximum 1h] [validity 300s] [life 86400s] [sessions 9] [ring 180s]
@@ -36,7 +37,7 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from ocs.domain.money import currency, parse_money
+from ocs.domain.money import MAX_UNITS, currency, parse_money
 
 DAY_MS = 4_102_444_800_000
 """Midnight of the day on which every scenario plays: 1 January 2100, never in a store's past."""
@@ -46,7 +47,10 @@ VERBS = ("start", "update", "release", "event")
 
 @dataclass
 class Price:
-    """`increments`: of the first and of every further one; `a_minute` prices are per minute."""
+    """`increments`: of the first and of every further one; `a_minute` prices are per minute.
+
+    `above`: further rows, as (start, increment, price of one increment).
+    """
 
     text: Decimal
     a_minute: bool
@@ -56,6 +60,11 @@ class Price:
     free: int = 0
     least: int = 0
     most: int = -1
+    limit: int = -1
+    end: int = MAX_UNITS
+    decimals: int | None = None
+    volume: bool = False
+    above: list[tuple[int, int, Decimal]] = field(default_factory=list)
 
 
 @dataclass
@@ -245,17 +254,26 @@ def _price(words: Words) -> Price:
         first, further = words.next().split("/")
         result = Price(price, a_minute=True, increments=(int(first), int(further)))
     while words and words.peek() != "until":
-        term = words.next()
-        match term:
-            case "fee":
-                result.fee = Decimal(words.next())
-            case "grace" | "free":
-                setattr(result, term, words.units())
-            case "least" | "most":
-                setattr(result, term, words.money())
-            case _:
-                raise ValueError(f"{term!r} is no term of a price")
+        _add_term(result, words.next(), words)
     return result
+
+
+def _add_term(price: Price, term: str, words: Words) -> None:
+    match term:
+        case "fee":
+            price.fee = Decimal(words.next())
+        case "grace" | "free" | "end" | "decimals":
+            setattr(price, term, words.units())
+        case "least" | "most" | "limit":
+            setattr(price, term, words.money())
+        case "volume":
+            price.volume = True
+        case "above":
+            start, each = words.units(), Decimal(words.next())
+            words.skip("per")
+            price.above.append((start, words.units(), each))
+        case _:
+            raise ValueError(f"{term!r} is no term of a price")
 
 
 def _wallet(text: str) -> WalletLine:

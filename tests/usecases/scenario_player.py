@@ -12,7 +12,7 @@ import msgspec
 
 from ocs.domain.events import Kind
 from ocs.domain.ladder import FREE, Ladder, compile_ladder, packed
-from ocs.domain.money import exact_decimal, parse_money
+from ocs.domain.money import exact_decimal, parse_money, quantum_of
 from ocs.domain.rates.interval import Interval
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import FOREVER_MS, Bucket, BucketKind, Wallet
@@ -264,7 +264,13 @@ def _segments(rate: RateLine) -> tuple[Segment, ...]:
 
 
 def _ladder(price: Price) -> Ladder:
-    terms: dict[str, Any] = {"minimum": price.least, "maximum": price.most}
+    terms: dict[str, Any] = {
+        "minimum": price.least,
+        "maximum": price.most,
+        "quantum": quantum_of(price.decimals, EUR),
+        "limit": price.limit,
+        "end": price.end,
+    }
     if price.a_minute:
         interval = Interval(
             price_1=price.text,
@@ -276,9 +282,14 @@ def _ladder(price: Price) -> Ladder:
             grace_period=price.grace,
         )
         return msgspec.structs.replace(interval.compile(EUR), **terms)
-    each = exact_decimal(price.text) * EUR.units_a_whole
-    fee = exact_decimal(price.fee) * EUR.units_a_whole
-    return compile_ladder(fee, [(0, price.increments[0], each)], grace=price.grace, **terms)
+    rows = [(0, price.increments[0], price.text), *price.above]
+    return compile_ladder(
+        exact_decimal(price.fee) * EUR.units_a_whole,
+        [(start, each, exact_decimal(text) * EUR.units_a_whole) for start, each, text in rows],
+        grace=price.grace,
+        by_total=price.volume,
+        **terms,
+    )
 
 
 def _bucket(line: BucketLine, priority: int) -> Bucket:

@@ -35,6 +35,7 @@ LUA_FILES = (
     "states.lua",
     "ladder.lua",
     "records.lua",
+    "session.lua",
     "position.lua",
     "repeats.lua",
     "settle.lua",

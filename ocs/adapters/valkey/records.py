@@ -54,11 +54,11 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     `subject` is the address of a session, or of a wallet (`credit`, `define`). `moves` is bucket,
     left by, held by, left, held and floor of each bucket that changed; the floor is None unless a
     hold was placed. `frame` is the answer to a charge. `event_ms` is 0 where there was no event.
+    When it was written is in its id.
     """
 
     kind: str
     subject: str
-    at_ms: int
     event_ms: int
     state: str
     info: str
@@ -79,7 +79,7 @@ class DefinitionRecord(Struct, array_like=True, frozen=True):
 _definition_decoder: Final = msgspec.msgpack.Decoder(DefinitionRecord)
 _buckets_decoder: Final = msgspec.json.Decoder(tuple[Bucket, ...])
 _encode: Final = msgspec.msgpack.Encoder().encode
-_CODES: Final = {code.value.encode(): code for code in ResultCode}
+CODES: Final = {code.value.encode(): code for code in ResultCode}
 
 _SHORT: Final = Form("<H")
 _LONG: Final = Form("<I")
@@ -89,15 +89,17 @@ _WALLET_HEAD: Final = Form("<BddH")
 _BUCKET: Final = Form("<dddd")
 _DEFINITION_HEAD: Final = Form("<dBd")
 _DEFINED: Final = Form("<Bdd")
-_SESSION_NUMBERS: Final = Form("<Bdddddd")
-_SERVICE: Final = Form("<BHHddddd")
+_SESSION_NUMBERS: Final = Form("<BdHBddddd")
+_SERVICE: Final = Form("<Bddddd")
+_SHAPE_MONEY, _SHAPE_UNITS, _SHAPE_ANY = 2, 3, 4
+_UNITS: Final = Form("<ddddd")
+_ANY: Final = Form("<BHH")
 _RARE: Final = Form("<HBdB")
-_ENTRY_AT: Final = Form("<Bd")
-_ENTRY_COUNTS: Final = Form("<HI")
+_ENTRY_COUNTS: Final = Form("<IH")
 _MOVE: Final = Form("<ddddBd")
 _ORIGIN: Final = Form("<dd")
 _NUMBER: Final = Form("<d")
-_TERMS: Final = Form("<7d")
+_TERMS: Final = Form("<10d")
 _HELD: Final = Form("<dB")
 _HELD_UNITS: Final = Form("<dd")
 _TAKEN: Final = Form("<dd")
@@ -193,7 +195,7 @@ def decode_frame(data: bytes) -> Frame:
         services.append(
             ServiceResult(
                 data[group_at:rating_at].decode(),
-                _CODES[data[at:group_at]],
+                CODES[data[at:group_at]],
                 granted,
                 validity,
                 final == 1,
@@ -235,20 +237,19 @@ def result_of(frame: Frame, transaction_id: str) -> ChargeResult:
 def decode_entry(data: bytes) -> JournalEntry:
     """Read an entry of the journal."""
     reader = Reader(data)
-    _, at_ms = reader.numbers(_ENTRY_AT)
+    reader.at = 1
     state = reader.tiny_text()
-    count, told_bytes = reader.numbers(_ENTRY_COUNTS)
+    told_bytes, count = reader.numbers(_ENTRY_COUNTS)
+    moves = tuple(_read_moves(reader, count))
     end = reader.at + told_bytes
     kind = reader.short_text()
     (event_ms,) = reader.numbers(_NUMBER)
     subject = reader.long_text()
     info = reader.text(end - reader.at)
-    moves = tuple(_read_moves(reader, count))
     frame = reader.rest()
     return JournalEntry(
         kind=kind,
         subject=subject,
-        at_ms=at_ms,
         event_ms=event_ms,
         state=state,
         info=info,
@@ -297,14 +298,12 @@ class _Service(Struct):
 def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
     """Read a session; `label` is its partition's, with which transaction ids begin."""
     reader = Reader(data)
-    reader.at = 1
+    _, deadline_ms, count, kept, _, answer_ms, *_ = reader.numbers(_SESSION_NUMBERS)
     state = State(reader.tiny_text())
-    kept, deadline_ms, _, answer_ms, *_ = reader.numbers(_SESSION_NUMBERS)
     (origin_bytes,) = reader.numbers(_LONG)
     end = reader.at + origin_bytes
     opened_ms, repeats = reader.numbers(_ORIGIN)
     reader.at = end
-    (count,) = reader.numbers(_LONG)
     services = [_read_service(reader) for _ in range(count)]
     return SessionView(
         key=key,
@@ -322,27 +321,42 @@ def decode_session(key: SessionKey, label: str, data: bytes) -> SessionView:
 
 
 def _read_service(reader: Reader) -> _Service:
-    rare, held, taken, elapsed, _, _, charged, granted = reader.numbers(_SERVICE)
+    shape, elapsed, _, _, charged, granted = reader.numbers(_SERVICE)
     reader.short_text()  # the subject of the price
+    held = []
+    if shape in {_SHAPE_MONEY, _SHAPE_UNITS}:
+        bucket = reader.short_text()
+        amount, *_ = reader.numbers(_UNITS if shape == _SHAPE_UNITS else _NUMBER)
+        if amount:
+            held.append((bucket, amount))
     (price_bytes,) = reader.numbers(_LONG)
     price = Reader(reader.data[reader.at + 1 : reader.at + price_bytes])
-    group = price.short_text()
     reader.at += price_bytes
-    holds = []
-    for _ in range(held):
+    if shape == _SHAPE_ANY:
+        held = _read_any(reader)
+    group = price.short_text()
+    holds = [HoldView(rating_group=group, bucket=b, amount=amount) for b, amount in held]
+    return _Service(elapsed, granted, charged, holds)
+
+
+def _read_any(reader: Reader) -> list[tuple[str, int]]:
+    """Read what no other shape has room for; returns what is held."""
+    rare, held_count, taken_count = reader.numbers(_ANY)
+    held = []
+    for _ in range(held_count):
         bucket = reader.short_text()
         amount, of_units = reader.numbers(_HELD)
         if of_units:
             reader.numbers(_HELD_UNITS)
-        holds.append(HoldView(rating_group=group, bucket=bucket, amount=amount))
-    for _ in range(taken):
+        held.append((bucket, amount))
+    for _ in range(taken_count):
         reader.short_text()
         reader.numbers(_TAKEN)
     if rare:
         *_, own_terms = reader.numbers(_RARE)
         if own_terms:
             reader.numbers(_TERMS)
-    return _Service(elapsed, granted, charged, holds)
+    return held
 
 
 def _last_result(reader: Reader, kept: int, label: str) -> ChargeResult | None:

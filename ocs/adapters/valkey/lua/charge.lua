@@ -13,31 +13,26 @@
 --         one journal entry for each result, written with it; one result for each request.
 local COUNTED = { open = true, idle = true }
 
--- A caller that knows only of `main` may charge a wallet that has only `main`, whatever its
--- version; payers that such a wallet does not have are passed over.
-local function is_stale(version)
-  return version ~= wallet[W_DEFINITION][D_VERSION] and wallet[W_BUCKETS + 1] ~= nil
-end
-
 local function read_uses(bytes, at, n)
-  local uses, definition = n > 0 and { false } or {}, wallet[W_DEFINITION]
+  local definition = wallet[W_DEFINITION]
+  keep_first(uses, n)
   for i = 1, n do
     local use = { 0, read('<ddddBHc0Ic0Hc0', bytes, at) }
     at = use[U_SERVICE] -- the last value is where the next one begins
+    local payers, price = use[U_PAYERS], use[U_PRICE]
     if use[U_FREE] == 1 then
       use[U_PAYERS] = definition[D_MAIN_ONLY] -- no units bucket for what is free
     else
-      use[U_PAYERS] = definition[D_LISTS][use[U_PAYERS]] or payers_of(definition, use[U_PAYERS])
+      use[U_PAYERS] = definition[D_LISTS][payers] or payers_of(definition, payers)
     end
-    use[U_PRICE] = prices[use[U_PRICE]] or price_of(use[U_PRICE])
+    use[U_PRICE] = prices[price] or price_of(price)
     uses[i] = use
   end
-  return uses
 end
 
 local function switch_subject(svc, price, subject)
   local ladder, old = price[X_LADDER], svc[P_LADDER]
-  if not ladder or (old and svc[P_SUBJECT] == subject) then return end
+  if not ladder then return end
   if old then
     open_segment(svc, ladder)
   else
@@ -48,54 +43,51 @@ local function switch_subject(svc, price, subject)
 end
 
 -- The service that an event names: the session's, or a new one. A one-shot event's is never kept.
-local function service_for(kind, price, subject)
-  if kind ~= 'event' then
-    for s = S_SERVICES, #session do
-      if session[s][P_PRICE][X_GROUP] == price[X_GROUP] then return session[s] end
-    end
+local function service_for(price, subject)
+  if one_shot then return new_service(price, subject) end
+  local n, group = #services, price[X_GROUP]
+  for s = 1, n do
+    if services[s][P_PRICE][X_GROUP] == group then return services[s] end
   end
   local svc = new_service(price, subject)
-  if kind ~= 'event' then session[#session + 1] = svc end
+  services[n + 1] = svc
   return svc
 end
 
--- The answer is known from the event, or from the first use that is reported.
-local function find_answer(kind, answer_ms, uses)
-  local known_ms = session[S_ANSWER_MS]
-  if known_ms == 0 and kind ~= 'event' then
-    known_ms = answer_ms
-    for _, use in ipairs(uses) do
-      if known_ms == 0 and use[U_PRICE][X_TIMED] == 1 and use[U_USED] > 0 then
-        known_ms = most(1, event_ms - use[U_USED] * 1000)
-      end
+-- The answer, if the event does not say when it was: from the first use that is reported.
+local function find_answer()
+  for i = 1, #uses do
+    local use = uses[i]
+    if known_answer_ms == 0 and use[U_PRICE][X_TIMED] == 1 and use[U_USED] > 0 then
+      known_answer_ms = most(1, event_ms - use[U_USED] * 1000)
     end
-    session[S_ANSWER_MS] = known_ms
   end
-  anchor_ms = known_ms
 end
 
 -- Settles every service that the event names.
-local function settle_all(kind, uses)
+local function settle_all(kind)
   for i = 1, #uses do
     local use = uses[i]
-    local price, subject = use[U_PRICE], use[U_SUBJECT]
-    local svc = service_for(kind, price, subject)
+    local price, subject, svc = use[U_PRICE], use[U_SUBJECT], services[i]
+    if one_shot or not svc or svc[P_PRICE] ~= price then svc = service_for(price, subject) end
+    local ladder = svc[P_LADDER]
+    local same = ladder and svc[P_SUBJECT] == subject
     use[U_SERVICE] = svc
     -- A timed service settles by its old price first, if it has one.
-    local later = svc[P_LADDER] and svc[P_PRICE][X_TIMED] == 1
-    if not later then switch_subject(svc, price, subject) end
+    local later = not same and ladder and svc[P_PRICE][X_TIMED] == 1
+    if not same and not later then switch_subject(svc, price, subject) end
     if svc[P_LADDER] then use[U_AMOUNT] = settle(svc, use[U_USED], use[U_PAYERS]) end
     if later then switch_subject(svc, price, subject) end
   end
   if kind == 'release' then
-    for s = S_SERVICES, #session do give_back(session[s]) end
+    for s = 1, #services do give_back(services[s]) end
   end
 end
 
 -- Why nothing can be granted, whatever the balance is.
 local function refusal_of(kind)
   if wallet[W_DEFINITION][D_ACTIVE] == 0 then return 'SUBSCRIBER_BLOCKED' end
-  local opens = kind ~= 'event' and not COUNTED[session[S_STATE]]
+  local opens = kind ~= 'event' and not COUNTED[state]
   if opens and wallet[W_OPEN] >= limits[LIMIT_MAX_SESSIONS] then return 'LIMIT_REACHED' end
 end
 
@@ -103,8 +95,8 @@ end
 local function debit_event(svc, use)
   local ask = use[U_ASK]
   if ask <= 0 then return 'OK', 0, 0 end
-  local units, entries = try_hold(svc, ask, use[U_PAYERS])
-  if units < ask then return 'NO_CREDIT', 0, 0 end
+  local units, entries, pos, covered = try_hold(svc, ask, use[U_PAYERS])
+  if units < ask then return why_not(pos, covered, ask - units), 0, 0 end
   place(svc, units, entries)
   local amount = settle(svc, ask, use[U_PAYERS])
   if use[U_FREE] == 1 then return 'NOT_CHARGED', ask, amount end
@@ -112,101 +104,125 @@ local function debit_event(svc, use)
 end
 
 -- A release of a session that was never there, and that used nothing.
-local function is_unknown(kind, uses)
-  if session[S_STATE] ~= 'none' or kind ~= 'release' then return false end
-  for _, use in ipairs(uses) do
-    if use[U_AMOUNT] > 0 or use[U_USED] > 0 then return false end
+local function is_unknown()
+  for i = 1, #uses do
+    if uses[i][U_AMOUNT] > 0 or uses[i][U_USED] > 0 then return false end
   end
   return true
 end
 
--- The result of one service, as a frame has it, and its code.
+-- How the frame of a service ends.
+local function code_bytes(svc, price, code)
+  local group, rating = price[X_GROUP], rating_of(svc)
+  return pack('<BHH', #code, #group, #rating) .. code .. group .. rating
+end
+
+-- Turns the session to the state behind the event: granted when any service is, or when nothing was
+-- refused.
+local function turn(row, granted, refused)
+  local was, new = COUNTED[state], row.granted
+  if refused and not granted then
+    new = row.refused
+    for s = 1, #services do
+      if services[s][P_GRANTED] > 0 then new = row.granted end
+    end
+  end
+  local is = COUNTED[new]
+  state = new
+  if is and not was then wallet[W_OPEN] = wallet[W_OPEN] + 1 end
+  if was and not is then wallet[W_OPEN] = wallet[W_OPEN] - 1 end
+end
+
+-- The result of one service: its code, and how its frame ends and what stands before that.
 local function answer_service(kind, row, use, refusal)
   local svc, used, amount = use[U_SERVICE], use[U_USED], use[U_AMOUNT]
-  local code, granted, validity, final = row.code or 'OK', 0, 0, false
+  local code, granted, validity_s, final = row.code or 'OK', 0, 0, false
   if not svc[P_LADDER] then
     code, used = 'NO_RATE', 0
   elseif row.holds and not row.code then
     if refusal and (kind == 'start' or use[U_ASK] > 0) then
       code = refusal
-    elseif kind == 'event' then
+    elseif one_shot then
       local more
       code, granted, more = debit_event(svc, use)
       used, amount = used + granted, amount + more
     else
-      code, granted, validity, final = hold(svc, use)
+      code, granted, validity_s, final = hold(svc, use)
     end
   end
   if refusal == 'UNKNOWN_SESSION' then code = refusal end
-  local group, rating = use[U_PRICE][X_GROUP], rating_of(svc)
-  return pack('<i8i8Bi8i8i8BHH', granted, validity, final and 1 or 0, used, amount,
-    svc[P_CHARGED], #code, #group, #rating) .. code .. group .. rating, code
+  local price = use[U_PRICE]
+  local ending = code == 'OK' and svc[P_PRICE] == price and svc[P_PASSED] == 0 and price[X_OK]
+    or code_bytes(svc, price, code)
+  return code, ending, granted, validity_s, final and 1 or 0, used, amount, svc[P_CHARGED]
 end
 
--- The state behind the event: granted when any service is, or when nothing was refused.
-local function next_state(row, granted, refused)
-  if granted or not refused then return row.granted end
-  for s = S_SERVICES, #session do
-    if session[s][P_GRANTED] > 0 then return row.granted end
-  end
-  return row.refused
-end
-
--- The results of all services, as a frame has them; turns the session.
-local function answer_all(kind, row, uses, asked)
-  local refusal, bytes, granted, refused = refusal_of(kind), '', false, false
-  if is_unknown(kind, uses) then refusal = 'UNKNOWN_SESSION' end
-  for i = 1, #uses do
-    local answer, code = answer_service(kind, row, uses[i], refusal)
-    bytes = i == 1 and answer or bytes .. answer
+-- The results of the services behind the first, as a frame has them; and whether anything was
+-- granted, and refused.
+local function answer_others(kind, row, refusal, granted, refused)
+  local bytes = ''
+  for i = 2, #uses do
+    local code, ending, grant, validity_s, final, used, amount, total =
+      answer_service(kind, row, uses[i], refusal)
     if code == 'OK' or code == 'NOT_CHARGED' then granted = true else refused = true end
+    bytes = bytes .. pack('<i8i8Bi8i8i8', grant, validity_s, final, used, amount, total) .. ending
   end
-  local was, state = COUNTED[session[S_STATE]], next_state(row, granted, refused)
-  local is = COUNTED[state]
-  session[S_STATE] = state
-  if is and not was then wallet[W_OPEN] = wallet[W_OPEN] + 1 end
-  if was and not is then wallet[W_OPEN] = wallet[W_OPEN] - 1 end
-  wallet[W_LAST_MS] = now_ms
-  if kind == 'start' or session[S_ORIGIN] == '' then mark_origin(session, kind, asked, now_ms) end
-  return bytes
+  return bytes, granted, refused
 end
 
-local function deadline_of(state)
+-- The results of all services; turns the session. Returns the frame, and what changed in the wallet.
+local function answer_all(kind, row, asked, late)
+  local refusal, n, others = refusal_of(kind), #uses, ''
+  if n == 0 then
+    turn(row, false, false)
+    local free, held, changed, place = survey(wallet)
+    return pack('<BBi8i8i8', 0, late, free, held, overrun_amount) .. asked, changed, place
+  end
+  if kind == 'release' and state == 'none' and is_unknown() then refusal = 'UNKNOWN_SESSION' end
+  local code, ending, grant, validity_s, final, used, amount, total =
+    answer_service(kind, row, uses[1], refusal)
+  local granted = code == 'OK' or code == 'NOT_CHARGED'
+  local refused = not granted
+  if n > 1 then others, granted, refused = answer_others(kind, row, refusal, granted, refused) end
+  if refused or state ~= row.granted then turn(row, granted, refused) end
+  local free, held, changed, place = survey(wallet)
+  return pack('<BBi8i8i8i8i8Bi8i8i8', n, late, free, held, overrun_amount, grant, validity_s, final,
+    used, amount, total) .. ending .. others .. asked, changed, place
+end
+
+local function deadline_of(now_ms)
   if state == 'idle' then return now_ms + limits[LIMIT_COME_BACK_S] * 1000 end
-  local wait = 2 * limits[LIMIT_VALIDITY_S]
-  for s = S_SERVICES, #session do
-    local svc = session[s]
-    if svc[P_PRICE][X_TIMED] == 1 and svc[P_GRANTED] > 0 then
-      wait = most(wait, svc[P_GRANTED] + limits[LIMIT_MAX_RING_S] + 60)
+  local wait_s = 2 * limits[LIMIT_VALIDITY_S]
+  for s = 1, #services do
+    local svc = services[s]
+    local granted = svc[P_GRANTED]
+    if granted > 0 and svc[P_PRICE][X_TIMED] == 1 then
+      local its_wait_s = granted + limits[LIMIT_MAX_RING_S] + 60
+      if its_wait_s > wait_s then wait_s = its_wait_s end
     end
   end
-  return now_ms + wait * 1000
+  return now_ms + wait_s * 1000
 end
 
 -- Writes wallet, session and deadline. Only an open session has a deadline; the others fade.
-local function write(keys, kind, told, new_wallet)
-  local hint, state = session[S_HINT_MS], session[S_STATE]
+local function write(keys, kind, told, new_wallet, now_ms, answer_head, id, frame)
   if COUNTED[state] then
-    local deadline = deadline_of(state)
-    session[S_DEADLINE_MS] = deadline
-    if hint == 0 or deadline < hint then
-      session[S_HINT_MS] = deadline
-      local _, _, address = read('<Hc0dIc0', told)
-      call('ZADD', keys[3], deadline, address)
+    local deadline_ms = deadline_of(now_ms)
+    if hint_ms == 0 or deadline_ms < hint_ms then
+      hint_ms = deadline_ms
+      call('ZADD', keys[3], deadline_ms, (read('<Ic0', told, #kind + 11)))
     end
-    call('MSET', keys[1], new_wallet, keys[2], session_bytes(session))
+    call('MSET', keys[1], new_wallet, keys[2], session_bytes(deadline_ms, answer_head, id, frame))
     return
   end
   local keep_s = limits[LIMIT_CLOSED_KEEP_S]
   if state == 'refused' then keep_s = limits[LIMIT_REFUSED_KEEP_S] end
-  if kind == 'event' then keep_s = most(keep_s, limits[LIMIT_EVENT_KEEP_S]) end
-  session[S_HINT_MS] = 0
+  if one_shot then keep_s = most(keep_s, limits[LIMIT_EVENT_KEEP_S]) end
+  if hint_ms > 0 then call('ZREM', keys[3], (read('<Ic0', told, #kind + 11))) end
+  hint_ms = 0
   call('SET', keys[1], new_wallet)
-  call('SET', keys[2], session_bytes(session), 'PX', keep_s * 1000)
-  if hint > 0 then
-    local _, _, address = read('<Hc0dIc0', told)
-    call('ZREM', keys[3], address)
-  end
+  call('SET', keys[2], session_bytes(old_deadline_ms(), answer_head, id, frame), 'PX',
+    keep_s * 1000)
 end
 
 local function charge(keys, args)
@@ -215,42 +231,57 @@ local function charge(keys, args)
   local kind, number, version, at_ms, answer_ms, says_answered, dry_run, can_open, limits_text,
     asked, told, n, at = read('<Bc0ddddBBBc72Ic0Ic0H', bytes)
   local found = call('MGET', keys[1], keys[2])
-  if not found[1] then return 'NO_WALLET' end
-  wallet = read_wallet(found[1])
-  session = found[2] and read_session(found[2]) or new_session()
-  local state = session[S_STATE]
-  local row = STATES[state][kind]
-  local again, counts = repeated(session, row, number, asked)
-  if again then
-    if counts and dry_run == 0 then
-      count_repeat(session)
-      call('SET', keys[2], session_bytes(session), 'KEEPTTL')
+  local its_wallet, its_session = found[1], found[2]
+  if not its_wallet then return 'NO_WALLET' end
+  wallet = read_wallet(its_wallet)
+  if its_session then read_session(its_session) else new_session() end
+  local before = state
+  local row = STATES[before][kind]
+  if number <= top or row.repeats_start then
+    local again, counts = repeated(row, number, asked)
+    if again then
+      if counts and dry_run == 0 then
+        count_repeat()
+        call('SET', keys[2], session_bytes(old_deadline_ms(), '', '', ''), 'KEEPTTL')
+      end
+      return again
     end
-    return again
   end
-  if is_stale(version) then return 'STALE' end
-  if state == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end
+  -- A caller that knows only of `main` may charge a wallet that has only `main`, whatever its
+  -- version; payers that such a wallet does not have are passed over.
+  if version ~= wallet[W_DEFINITION][D_VERSION] and wallet[W_BUCKETS + 1] then return 'STALE' end
+  if before == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end
 
   limits = limit_lists[limits_text] or limits_of(limits_text)
   event_ms, answered, overrun_amount = at_ms, says_answered == 1, 0
-  now_ms = most(store_ms(), wallet[W_LAST_MS])
-  local uses = read_uses(bytes, at, n)
-  find_answer(kind, answer_ms, uses)
-  settle_all(kind, uses)
-  local results = answer_all(kind, row, uses, asked)
-  local late = kind == 'update' and (state == 'none' or state == 'refused')
-  local free, held = balance_of(wallet, now_ms)
-  local frame = pack('<BBi8i8i8', n, late and 1 or 0, free, held, overrun_amount)
-    .. results .. asked
+  one_shot = kind == 'event'
+  read_uses(bytes, at, n)
+  if known_answer_ms == 0 and not one_shot then
+    known_answer_ms = answer_ms
+    if answer_ms == 0 then find_answer() end
+  end
+  anchor_ms = one_shot and 0 or known_answer_ms -- all of an event is used at its time
+  settle_all(kind)
+  local late = kind == 'update' and (before == 'none' or before == 'refused')
+  local frame, changed, place = answer_all(kind, row, asked, late and 1 or 0)
   if dry_run == 1 then return 'OK  ' .. frame end
 
   -- From here nothing may fail. The journal entry comes first: its id is the transaction id.
-  local new_wallet = wallet_bytes(wallet)
-  local entry = entry_bytes(told, now_ms, session[S_STATE], wallet) .. frame
-  local id = call('XADD', keys[4], '*', 'e', entry)
-  mark_seen(session, number, asked)
-  keep(session, id, frame)
-  write(keys, kind, told, new_wallet)
+  local id = call('XADD', keys[4], '*', 'e',
+    moves_bytes(wallet, state, told, changed, place) .. told .. frame)
+  local now_ms = most(ms_of(id), wallet[W_LAST_MS])
+  wallet[W_LAST_MS] = now_ms
+  if kind == 'start' or origin == '' then mark_origin(kind, asked, now_ms) end
+  if number == top + 1 and low < 2147483648 and high == 0 then
+    top, low = number, low * 2 + 1 -- the common case: no bit leaves its word
+  elseif number >= 0 then
+    mark_number(number)
+  else
+    mark_key(asked)
+  end
+  local new_wallet = changed < 2 and changed_wallet_bytes(wallet, its_wallet, place)
+    or wallet_bytes(wallet)
+  write(keys, kind, told, new_wallet, now_ms, keep(id, frame), id, frame)
   return 'OK ' .. id .. ' ' .. frame
 end
 

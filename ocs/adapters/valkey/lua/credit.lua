@@ -32,7 +32,7 @@ local function credit(keys, args)
   end
   holder[W_LAST_MS] = now
   local new_wallet = wallet_bytes(holder)
-  local id = call('XADD', keys[3], '*', 'e', entry_bytes(args[2], now, '', holder))
+  local id = call('XADD', keys[3], '*', 'e', entry_bytes(args[2], holder, ''))
   local answer = cmsgpack.pack({ fingerprint, id, b[B_LEFT] })
   call('SET', keys[1], new_wallet)
   call('SET', keys[2], answer, 'PX', a[4] * 1000)

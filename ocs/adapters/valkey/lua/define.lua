@@ -52,7 +52,7 @@ local function define(keys, args)
   local main = bucket_of(holder, 'main')
   if not main or main[B_MONEY] ~= 1 then return 0 end
   local new_wallet = wallet_bytes(holder)
-  call('XADD', keys[3], '*', 'e', entry_bytes(args[3], now, '', holder))
+  call('XADD', keys[3], '*', 'e', entry_bytes(args[3], holder, ''))
   call('SET', keys[1], new_wallet)
   call('SET', keys[2], args[2])
   return 1

@@ -13,25 +13,24 @@ local function expire(keys, args)
   local member, record = a[1], call('GET', keys[2])
   if record then
     wallet = read_wallet(call('GET', keys[1]))
-    session = read_session(record)
+    read_session(record)
   end
-  if not record or not COUNTED[session[S_STATE]] then
+  if not record or not COUNTED[state] then
     call('ZREM', keys[3], member)
     return 0
   end
-  local now = most(store_ms(), wallet[W_LAST_MS])
-  local deadline = session[S_DEADLINE_MS]
-  if now < deadline then
-    session[S_HINT_MS] = deadline
-    call('ZADD', keys[3], deadline, member)
-    call('SET', keys[2], session_bytes(session))
+  local now_ms, deadline_ms = most(store_ms(), wallet[W_LAST_MS]), old_deadline_ms()
+  if now_ms < deadline_ms then
+    hint_ms = deadline_ms
+    call('ZADD', keys[3], deadline_ms, member)
+    call('SET', keys[2], session_bytes(deadline_ms, '', '', ''))
     return 0
   end
-  for s = S_SERVICES, #session do give_back(session[s]) end
-  session[S_STATE], session[S_HINT_MS] = 'expired', 0
-  wallet[W_OPEN], wallet[W_LAST_MS] = wallet[W_OPEN] - 1, now
-  local new_wallet, new_session_bytes = wallet_bytes(wallet), session_bytes(session)
-  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], now, 'expired', wallet))
+  for s = 1, #services do give_back(services[s]) end
+  state, hint_ms = 'expired', 0
+  wallet[W_OPEN], wallet[W_LAST_MS] = wallet[W_OPEN] - 1, now_ms
+  local new_wallet, new_session_bytes = wallet_bytes(wallet), session_bytes(deadline_ms, '', '', '')
+  call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, 'expired'))
   call('SET', keys[1], new_wallet)
   call('SET', keys[2], new_session_bytes, 'PX', a[2] * 1000)
   call('ZREM', keys[3], member)

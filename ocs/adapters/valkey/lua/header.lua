@@ -18,10 +18,12 @@
 -- fixed forms read by one call of `struct`, short arrays with named places stand for objects, what
 -- many calls share is parsed once (`remember`), and the lines that every charge walks call little.
 local MAX_AMOUNT = 9007199254740991 -- 2^53 - 1
+local FOREVER_MS = 9007199254740991 -- the end of a bucket that has none
 local MAX_DENOMINATOR = 67108864 -- 2^26: up to here floor(a / b) of doubles is exact (ladder.lua)
 local RESULTS_KEPT = 8
 local WINDOW = 64
 local PARSED_KEPT = 2000
+local COSTS_KEPT = 200 -- of each ladder
 
 local call, pack, read, sub -- redis.call, struct.pack, struct.unpack, string.sub
 
@@ -44,13 +46,20 @@ local function most(a, b)
   return b
 end
 
--- What was parsed from texts that come again and again: {how many, [text] = value}. A value is
--- never changed, so it does not matter who put it there; a full one is emptied.
-local function remember(cache, text, value)
-  if cache[1] >= PARSED_KEPT then
-    for key in pairs(cache) do cache[key] = nil end
-    cache[1] = 0
+-- Empties a list behind its first `n`. Lists of the library that each call fills anew are cheaper
+-- than new ones.
+local function keep_first(list, n)
+  for i = #list, n + 1, -1 do list[i] = nil end
+end
+
+-- What comes again and again and need not be parsed or computed again: {[0] = how many,
+-- [key] = value}. A value is never changed, so it does not matter who put it there; a full cache is
+-- emptied.
+local function remember(cache, key, value, most_kept)
+  if cache[0] >= most_kept then
+    for known in pairs(cache) do cache[known] = nil end
+    cache[0] = 0
   end
-  cache[1], cache[text] = cache[1] + 1, value
+  cache[0], cache[key] = cache[0] + 1, value
   return value
 end

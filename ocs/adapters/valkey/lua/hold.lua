@@ -21,22 +21,27 @@ local function set_aside(entries, payers, i, j, need)
   return entries
 end
 
+-- Grants what was begun and is paid for. Within the grace nobody has paid yet for what money began:
+-- that has to be covered like the rest.
+local function grant_room(pos, n, covered)
+  local unpaid = pos[P_PRICED] > 0 and pos[P_COST] > covered and terms_of(pos)[L_GRACE] > 0
+  return use_room(pos, n, true, unpaid)
+end
+
 -- Walks the payers for up to `cap` units. Returns the units, what is to be held, the position
 -- behind them, the cost covered up to there, and the money set aside.
 local function try_hold(svc, cap, payers)
-  local pos, entries, covered, money, n = try_from(svc), NOTHING, svc[P_CHARGED], 0, cap
-  -- Within the grace nobody has paid yet for what was begun: it has to be covered like the rest.
-  if pos[P_PRICED] == 0 or terms_of(pos)[L_GRACE] == 0 or pos[P_COST] <= covered then
-    n = cap - use_room(pos, cap)
-  end
+  local pos, entries, covered, money = try_from(svc), NOTHING, svc[P_CHARGED], 0
+  local n = cap - grant_room(pos, cap, covered)
   local i = 1
   while n > 0 and payers[i] do
     local b = wallet[payers[i]]
     if b[B_MONEY] == 1 then
       local j = pool_end(payers, i, PAYER)
-      local m = pay_money(pos, n, covered + pool_budget(payers, i, j, event_ms))
+      local budget = covered + pool_budget(payers, i, j, event_ms)
+      local m, dearest = pay_money(pos, n, budget, true)
       if m > 0 then
-        local need = most(0, pos[P_COST] - covered)
+        local need = most(0, dearest - covered)
         entries = set_aside(entries, payers, i, j, need)
         covered, money, n = covered + need, money + need, n - m
       end
@@ -113,7 +118,7 @@ end
 -- Whether `units` more could be bought behind a hold.
 local function could_buy(from, covered, units, payers, freed)
   local pos, i = try_from(from), 1
-  local n = units - use_room(pos, units)
+  local n = units - grant_room(pos, units, covered)
   while n > 0 and payers[i] do
     local b = wallet[payers[i]]
     if b[B_MONEY] == 1 then
@@ -122,8 +127,8 @@ local function could_buy(from, covered, units, payers, freed)
         local one = wallet[payers[k]]
         if valid_at(one, event_ms) then budget = budget + free_with(one, freed) end
       end
-      local m = pay_money(pos, n, budget)
-      if m > 0 then covered = most(covered, pos[P_COST]) end
+      local m, dearest = pay_money(pos, n, budget, true)
+      covered = most(covered, dearest)
       n, i = n - m, j
     elseif valid_at(b, event_ms) then
       local free = free_with(b, freed)
@@ -144,7 +149,7 @@ local function surely_could_buy(pos, covered, units, payers)
     if b[B_MONEY] == 0 then
       local increment = payers[i + 1]
       if free >= ceil_div(units, increment) * increment * payers[i + 2] then return true end
-    elseif free > 0 and not pos[P_PRICE][X_LATER] then
+    elseif free > 0 and plain_costs(pos) then
       due = due or cost_at(pos, pos[P_PRICED] + units) - covered
       if free >= due then return true end
     end
@@ -156,8 +161,8 @@ end
 local function held_by_others()
   local others = {}
   for i = W_BUCKETS, #wallet do others[wallet[i]] = wallet[i][B_HELD] end
-  for s = S_SERVICES, #session do
-    local held = session[s][P_HELD]
+  for s = 1, #services do
+    local held = services[s][P_HELD]
     for i = 1, #held, HELD do
       local b = wallet[held[i]]
       others[b] = others[b] - held[i + 1]
@@ -181,33 +186,49 @@ local function outlook(pos, covered, minimum, payers)
 end
 
 -- The first of the payers that can pay anything: valid, and with at least one increment or some
--- money. Returns its place, itself, and what it has.
+-- money. Returns its place among them, itself, and what it has.
 local function first_able(payers)
   for i = 1, #payers, PAYER do
     local b = wallet[payers[i]]
     if event_ms >= b[B_FROM_MS] and event_ms < b[B_UNTIL_MS] then
       local free = b[B_LEFT] - b[B_HELD] - b[B_FLOOR]
-      if free > 0 and free >= payers[i + 1] * payers[i + 2] then return payers[i], b, free end
+      if free > 0 and free >= payers[i + 1] * payers[i + 2] then return i, b, free end
     end
   end
 end
 
--- The short way to the same result for the common case: the first payer that can pay is money, and
--- has the cost of `cap` units and of `minimum` more; nothing switches, no grace, no units taken
--- from a bucket. Returns whether it went.
-local function hold_plainly(svc, cap, minimum, payers)
-  if svc[P_PRICE][X_LATER] or svc[P_TAKEN] ~= NOTHING then return false end
-  if terms_of(svc)[L_GRACE] > 0 then return false end
-  local place, b, free = first_able(payers)
-  if not place or b[B_MONEY] == 0 then return false end
-  local charged, last = svc[P_CHARGED], svc[P_PRICED] + cap
-  local need = cost_at(svc, last) - charged
-  if need > free then return false end
-  -- Within the increment begun last, the minimum costs nothing more.
-  if edge(svc[P_LADDER], svc[P_SEG_FROM], last) < last + minimum
-    and cost_at(svc, last + minimum) - charged > free then
-    return false
+-- The short ways to the same result for the common cases: the first payer that can pay has what
+-- `cap` units and `minimum` more take. Both return whether they went.
+
+-- It is the first of all, and a bucket of units; nothing was priced yet.
+local function hold_units_plainly(svc, cap, minimum, payers, b, free)
+  local taken, n = svc[P_TAKEN], cap
+  if taken[TAKEN + 1] or svc[P_PRICED] > 0 then return false end
+  if taken[1] then n = cap - (taken[3] - taken[2]) end
+  local increment, factor, need = payers[2], payers[3], 0
+  if n > 0 then
+    local over = n % increment
+    need = over > 0 and (n + increment - over) * factor or n * factor
   end
+  local more = minimum % increment
+  more = more > 0 and (minimum + increment - more) * factor or minimum * factor
+  if need + more > free then return false end
+  if need > 0 then
+    svc[P_HELD], b[B_HELD] = { payers[1], need, increment, factor }, b[B_HELD] + need
+    b[B_PLACED] = true
+  end
+  svc[P_GRANTED] = cap
+  return true
+end
+
+-- It is of money, the price is plain, no units were taken from a bucket.
+local function hold_money_plainly(svc, cap, minimum, place, b, free)
+  local costs = plain_costs(svc)
+  if not costs or svc[P_TAKEN] ~= NOTHING then return false end
+  local charged, last = svc[P_CHARGED], svc[P_PRICED] + cap
+  local more = last + minimum
+  local need = (costs[last] or note_cost(svc, costs, last)) - charged
+  if (costs[more] or note_cost(svc, costs, more)) - charged > free then return false end
   if need > 0 then
     svc[P_HELD], b[B_HELD], b[B_PLACED] = { place, need, 0, 1 }, b[B_HELD] + need, true
   end
@@ -215,27 +236,47 @@ local function hold_plainly(svc, cap, minimum, payers)
   return true
 end
 
+local function hold_plainly(svc, cap, minimum, payers)
+  local i, b, free = first_able(payers)
+  if not i then return false end
+  if b[B_MONEY] == 1 then return hold_money_plainly(svc, cap, minimum, payers[i], b, free) end
+  return i == 1 and hold_units_plainly(svc, cap, minimum, payers, b, free)
+end
+
+-- Why `missing` units more cannot be held: no money could buy them, or there is none.
+local function why_not(from, covered, missing)
+  local pos = try_from(from)
+  local n = missing - grant_room(pos, missing, covered)
+  if n > 0 then n = n - pay_money(pos, n, BOUNDLESS, true) end
+  return n > 0 and 'LIMIT_REACHED' or 'NO_CREDIT'
+end
+
 -- Holds for one service what `use` asks; returns code, grant, validity and whether it is final.
 local function hold(svc, use)
   local ask, cap, minimum, payers = use[U_ASK], use[U_CAP], use[U_MINIMUM], use[U_PAYERS]
   if ask <= 0 then return 'OK', 0, limits[LIMIT_VALIDITY_S], false end
   if svc[P_PRICE][X_TIMED] == 1 then
-    cap = least(cap, limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED])
+    local life = limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED]
+    if life < cap then cap = life end
   end
   if cap <= 0 then return 'LIMIT_REACHED', 0, 0, false end
   if use[U_FREE] == 1 then
     svc[P_GRANTED] = cap
     return 'NOT_CHARGED', cap, limits[LIMIT_VALIDITY_S], false
   end
-  if cap >= least(minimum, ask) and hold_plainly(svc, cap, minimum, payers) then
+  if (cap >= minimum or cap >= ask) and hold_plainly(svc, cap, minimum, payers) then
     return 'OK', cap, limits[LIMIT_VALIDITY_S], false
   end
   local units, entries, pos, covered, anchor = best_hold(svc, cap, payers)
-  if units == 0 or units < least(minimum, ask) then return 'NO_CREDIT', 0, 0, false end
-  place(svc, units, entries)
-  local known_ms = anchor_ms
+  local known_ms, missing = anchor_ms, most(1, least(minimum, ask)) - units
   anchor_ms = anchor
-  local validity_s, final = outlook(pos, covered, minimum, payers)
+  local code, validity_s, final = 'OK', 0, false
+  if missing > 0 then
+    code, units = why_not(pos, covered, missing), 0
+  else
+    place(svc, units, entries)
+    validity_s, final = outlook(pos, covered, minimum, payers)
+  end
   anchor_ms = known_ms
-  return 'OK', units, validity_s, final
+  return code, units, validity_s, final
 end

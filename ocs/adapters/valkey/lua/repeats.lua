@@ -18,22 +18,21 @@ local function bit_of(word, d)
   return floor(word / 2 ^ d) % 2 == 1
 end
 
-local function seen_number(s, n)
-  local d = s[S_TOP] - n
+local function seen_number(n)
+  local d = top - n
   if d < 0 then return false end
   if d >= WINDOW then return true end
-  if d < 32 then return bit_of(s[S_LOW], d) end
-  return bit_of(s[S_HIGH], d - 32)
+  if d < 32 then return bit_of(low, d) end
+  return bit_of(high, d - 32)
 end
 
-local function mark_number(s, n)
-  local top, low, high = s[S_TOP], s[S_LOW], s[S_HIGH]
+local function mark_number(n)
   local d = n - top
   if d <= 0 then
     if d > -32 then
-      if not bit_of(low, -d) then s[S_LOW] = low + 2 ^ -d end
+      if not bit_of(low, -d) then low = low + 2 ^ -d end
     elseif not bit_of(high, -d - 32) then
-      s[S_HIGH] = high + 2 ^ (-d - 32)
+      high = high + 2 ^ (-d - 32)
     end
     return
   end
@@ -46,12 +45,12 @@ local function mark_number(s, n)
     local kept = low % stays
     low, high = kept * up, high % stays * up + (low - kept) / stays
   end
-  s[S_TOP], s[S_LOW], s[S_HIGH] = n, low + 1, high
+  top, low = n, low + 1
 end
 
--- The parts of a session's origin: opened_ms, repeats, the start's request and fingerprint, and the
--- keys of seen requests.
-local function parts_of(origin)
+-- The parts of the session's origin: opened_ms, repeats, the start's request and fingerprint, and
+-- the keys of seen requests.
+local function parts_of_origin()
   local opened_ms, repeats, request, fingerprint, at = read('<ddIc0Ic0', origin)
   local keys = {}
   if at <= #origin then keys = cmsgpack.unpack(sub(origin, at)) end
@@ -68,52 +67,52 @@ local function asked_by(request, fingerprint)
   return pack('<I', #request) .. request .. pack('<I', #fingerprint) .. fingerprint
 end
 
-local function seen(s, number, asked)
-  if number >= 0 then return seen_number(s, number) end
-  if s[S_ORIGIN] == '' then return false end
+local function seen(number, asked)
+  if number >= 0 then return seen_number(number) end
+  if origin == '' then return false end
   local request = read('<Ic0', asked)
-  local _, _, _, _, keys = parts_of(s[S_ORIGIN])
+  local _, _, _, _, keys = parts_of_origin()
   for _, key in ipairs(keys) do
     if key == request then return true end
   end
   return false
 end
 
-local function mark_seen(s, number, asked)
-  if number >= 0 then return mark_number(s, number) end
-  local opened_ms, repeats, request, fingerprint, keys = parts_of(s[S_ORIGIN])
+-- A request without a number is marked by its key.
+local function mark_key(asked)
+  local opened_ms, repeats, request, fingerprint, keys = parts_of_origin()
   if #keys >= WINDOW then table.remove(keys, 1) end
   keys[#keys + 1] = read('<Ic0', asked)
-  s[S_ORIGIN] = origin_of(opened_ms, repeats, asked_by(request, fingerprint), keys)
+  origin = origin_of(opened_ms, repeats, asked_by(request, fingerprint), keys)
 end
 
--- Tells a session's origin when it was opened, and what its start asked.
-local function mark_origin(s, kind, asked, now)
-  local origin = s[S_ORIGIN]
-  if origin == '' then origin = origin_of(now, 0, asked_by('', ''), NOTHING) end
-  if kind == 'start' then
-    local opened_ms, repeats, _, _, keys = parts_of(origin)
+-- Tells the session's origin when it was opened, and what its start asked.
+local function mark_origin(kind, asked, now_ms)
+  if origin == '' then
+    origin = origin_of(now_ms, 0, kind == 'start' and asked or asked_by('', ''), NOTHING)
+  elseif kind == 'start' then
+    local opened_ms, repeats, _, _, keys = parts_of_origin()
     origin = origin_of(opened_ms, repeats, asked, keys)
   end
-  s[S_ORIGIN] = origin
 end
 
-local function count_repeat(s)
-  local opened_ms, repeats, request, fingerprint, keys = parts_of(s[S_ORIGIN])
-  s[S_ORIGIN] = origin_of(opened_ms, repeats + 1, asked_by(request, fingerprint), keys)
+local function count_repeat()
+  local opened_ms, repeats, request, fingerprint, keys = parts_of_origin()
+  origin = origin_of(opened_ms, repeats + 1, asked_by(request, fingerprint), keys)
 end
 
--- Keeps an answer; the oldest goes when there are too many. A closed session keeps only this one.
-local function keep(s, id, frame)
-  if s[S_STATE] == 'closed' then
-    s[S_KEPT], s[S_KEPT_AT] = 1, #session_text + 1
-  elseif s[S_KEPT] < RESULTS_KEPT then
-    s[S_KEPT] = s[S_KEPT] + 1
+-- Makes room for an answer to keep; the oldest goes when there are too many. A closed session keeps
+-- only this one. Returns how it begins in the session's record; its id and its frame follow.
+local function keep(id, frame)
+  if state == 'closed' then
+    kept_count, kept_at = 1, #session_text + 1
+  elseif kept_count < RESULTS_KEPT then
+    kept_count = kept_count + 1
   else
-    local length, at = read('<I', session_text, s[S_KEPT_AT])
-    s[S_KEPT_AT] = at + length
+    local length, at = read('<I', session_text, kept_at)
+    kept_at = at + length
   end
-  s[S_NEW_ANSWER] = pack('<IB', 1 + #id + #frame, #id) .. id .. frame
+  return pack('<IB', 1 + #id + #frame, #id)
 end
 
 -- What was asked in the request that a frame answers: request and fingerprint.
@@ -128,14 +127,14 @@ local function asked_in(frame)
 end
 
 -- The kept answer to a request, or (request nil) the last one: id, frame, fingerprint.
-local function kept(s, request)
-  local results, at = session_text, s[S_KEPT_AT]
-  for i = 1, s[S_KEPT] do
-    local length, id, start = read('<IBc0', results, at)
-    local frame = sub(results, start, at + 3 + length)
+local function kept(request)
+  local at = kept_at
+  for i = 1, kept_count do
+    local length, id, start = read('<IBc0', session_text, at)
+    local frame = sub(session_text, start, at + 3 + length)
     at = at + 4 + length
     local its_request, fingerprint = asked_in(frame)
-    if its_request == request or (not request and i == s[S_KEPT]) then
+    if its_request == request or (not request and i == kept_count) then
       return id, frame, fingerprint
     end
   end
@@ -143,20 +142,19 @@ end
 
 -- The answer to a request that came before, or nil when it is new; and whether it is a repeat that
 -- the session counts.
-local function repeated(s, row, number, asked)
-  if number > s[S_TOP] and not row.repeats_start then return nil end -- the common case
-  local new = not seen(s, number, asked)
+local function repeated(row, number, asked)
+  local new = not seen(number, asked)
   if new and not row.repeats_start then return nil end
   local request, fingerprint = read('<Ic0Ic0', asked)
   if new then
-    local _, _, start_request, start_fingerprint = parts_of(s[S_ORIGIN])
+    local _, _, start_request, start_fingerprint = parts_of_origin()
     if fingerprint ~= start_fingerprint then
-      local id, frame = kept(s)
+      local id, frame = kept()
       return 'CONFLICT ' .. id .. ' ' .. frame, false
     end
     request = start_request
   end
-  local id, frame, first = kept(s, request)
+  local id, frame, first = kept(request)
   if not frame then return 'REPEAT_EXPIRED', false end
   if first ~= fingerprint then return 'CONFLICT ' .. id .. ' ' .. frame, false end
   return 'HIT ' .. id .. ' ' .. frame, true

@@ -1,5 +1,5 @@
 -- Settling: reported use becomes debits. First the room of a begun increment, then what the service
--- held, then the list of payers, then `main` below its floor.
+-- held, then the list of payers, then `main` below its floor. Where the cost fell, money goes back.
 
 -- Where in a list of `size`-tuples the run of money buckets ends that begins at `i`.
 local function pool_end(list, i, size)
@@ -7,10 +7,44 @@ local function pool_end(list, i, size)
   return i
 end
 
+-- Remembers what a money bucket paid, behind all others (records.lua).
+local function note_paid(svc, name, amount)
+  local taken, noted, n = svc[P_TAKEN], {}, 0
+  for i = 1, #taken, TAKEN do
+    if taken[i] == name and taken[i + 1] <= 0 then
+      amount = amount - taken[i + 1]
+    else
+      noted[n + 1], noted[n + 2], noted[n + 3] = taken[i], taken[i + 1], taken[i + 2]
+      n = n + TAKEN
+    end
+  end
+  noted[n + 1], noted[n + 2], noted[n + 3] = name, -amount, -amount
+  svc[P_TAKEN] = noted
+end
+
 -- Debits a bucket `amount` of what a service owes.
 local function pay(svc, b, amount)
   debit(b, amount)
   svc[P_CHARGED] = svc[P_CHARGED] + amount
+  if amount > 0 and svc[P_PRICE][X_FALLS] and svc[P_PRICED] > 0 then
+    note_paid(svc, b[B_NAME], amount)
+  end
+end
+
+-- Gives back what is charged above the cost so far, to who paid it, the last one first. A bucket
+-- that is not there any more has `main` take it.
+local function pay_back(svc)
+  local taken, excess = svc[P_TAKEN], svc[P_CHARGED] - cost(svc)
+  for i = #taken - TAKEN + 1, 1, -TAKEN do
+    local x = least(excess, -taken[i + 1])
+    if x > 0 then
+      local b = bucket_of(wallet, taken[i])
+      if not b or b[B_MONEY] == 0 then b = bucket_of(wallet, 'main') end
+      debit(b, -x)
+      taken[i + 1], taken[i + 2] = taken[i + 1] + x, taken[i + 2] + x
+      svc[P_CHARGED], excess = svc[P_CHARGED] - x, excess - x
+    end
+  end
 end
 
 -- Takes what is due from held entries i..j.
@@ -65,9 +99,9 @@ local function time_of_use(svc)
   return event_ms
 end
 
--- Takes what is due from the money payers i..j that are valid.
-local function collect_list(svc, payers, i, j, ms)
-  local due = cost(svc) - svc[P_CHARGED]
+-- Takes what is due, `up_to` so much of it, from the money payers i..j that are valid.
+local function collect_list(svc, payers, i, j, ms, up_to)
+  local due = least(cost(svc) - svc[P_CHARGED], up_to)
   for k = i, j, PAYER do
     local b = wallet[payers[k]]
     if due > 0 and b[B_MONEY] == 1 and valid_at(b, ms) then
@@ -107,7 +141,7 @@ local function pay_from(svc, n, payers, i, j)
   local ms, m, b = time_of_use(svc), 0, wallet[payers[i]]
   if b[B_MONEY] == 1 then
     m = pay_money(svc, n, svc[P_CHARGED] + pool_budget(payers, i, j, ms))
-    collect_list(svc, payers, i, j, ms)
+    collect_list(svc, payers, i, j, ms, MAX_AMOUNT)
   elseif valid_at(b, ms) then
     local x
     m, x = pay_bucket(svc, b[B_NAME], payers[i + 1], payers[i + 2], n, available(b))
@@ -133,9 +167,12 @@ local function settle_from_list(svc, n, payers)
   return n
 end
 
--- What is left when everything else has paid: priced, and debited from `main` whatever it holds.
-local function overrun(svc, n)
+-- What is left when everything else has paid: priced, and debited from `main` whatever it holds. If
+-- that ends the grace, what it had put off until then is the payers'.
+local function overrun(svc, n, payers)
+  local put_off = cost(svc) == 0 and svc[P_COST] or 0
   if n > 0 and pay_money(svc, n, MAX_AMOUNT) < n then error('AMOUNT_OVERFLOW') end
+  if put_off > 0 then collect_list(svc, payers, 1, #payers, time_of_use(svc), put_off) end
   local due = cost(svc) - svc[P_CHARGED]
   if due <= 0 then return end
   local main = bucket_of(wallet, 'main')
@@ -162,23 +199,62 @@ local function fee_without_use(svc, payers)
   return true
 end
 
--- The short way to the same result for the common case: one bucket of money is held, and covers the
--- use; nothing switches, no grace, no units bucket. Returns what was debited; nil says nothing.
+-- The short ways to the same result for the common cases: one bucket is held, and covers the use.
+-- Both return whether they went.
+
+-- The bucket is of units, and nothing was priced yet.
+local function settle_units_plainly(svc, b, used)
+  local held, taken = svc[P_HELD], svc[P_TAKEN]
+  local name, increment, factor = b[B_NAME], held[3], held[4]
+  local room, amount = 0, held[2]
+  if taken[1] then
+    if taken[1] ~= name or taken[TAKEN + 1] then return false end
+    room = taken[3] - taken[2]
+  else
+    taken = { name, 0, 0 }
+  end
+  if svc[P_PRICED] > 0 or svc[P_FEE_DUE] > 0 then return false end
+  local paid = 0
+  if used > room then
+    paid = used - room
+    local over = paid % increment
+    if over > 0 then paid = paid + increment - over end
+    local x = paid * factor
+    if x > amount then return false end
+    b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - x, b[B_DEBITED] + x
+  end
+  taken[2], taken[3] = taken[2] + used, taken[3] + paid
+  svc[P_TAKEN], svc[P_ELAPSED] = taken, svc[P_ELAPSED] + used
+  svc[P_HELD], svc[P_GRANTED] = NOTHING, 0
+  b[B_HELD] = b[B_HELD] - amount
+  return true
+end
+
+-- The bucket is of money, the price is plain, no units were taken from a bucket.
+local function settle_money_plainly(svc, b, used)
+  local costs = plain_costs(svc)
+  if not costs or svc[P_TAKEN] ~= NOTHING then return false end
+  local priced, charged, amount = svc[P_PRICED] + used, svc[P_CHARGED], svc[P_HELD][2]
+  local whole = costs[priced] or note_cost(svc, costs, priced)
+  local due = whole - charged
+  if due > amount then return false end
+  svc[P_PRICED], svc[P_ELAPSED], svc[P_COST] = priced, svc[P_ELAPSED] + used, whole
+  svc[P_HELD], svc[P_GRANTED] = NOTHING, 0
+  b[B_HELD] = b[B_HELD] - amount
+  if due > 0 then
+    svc[P_CHARGED] = charged + due
+    b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - due, b[B_DEBITED] + due
+  end
+  return true
+end
+
 local function settle_plainly(svc, used)
   local held = svc[P_HELD]
-  if not held[1] or held[HELD + 1] or svc[P_TAKEN] ~= NOTHING then return nil end
-  local b = wallet[held[1]]
-  if b[B_MONEY] == 0 then return nil end
-  if svc[P_PRICE][X_LATER] or terms_of(svc)[L_GRACE] > 0 then return nil end
-  local priced, charged, amount = svc[P_PRICED] + used, svc[P_CHARGED], held[2]
-  local whole = cost_at(svc, priced)
-  local due = most(0, whole - charged)
-  if due > amount then return nil end
-  svc[P_PRICED], svc[P_ELAPSED], svc[P_COST] = priced, svc[P_ELAPSED] + used, whole
-  svc[P_CHARGED], svc[P_HELD], svc[P_GRANTED] = charged + due, NOTHING, 0
-  b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - due, b[B_DEBITED] + due
-  b[B_HELD] = b[B_HELD] - amount
-  return due
+  local place = held[1]
+  if not place or held[HELD + 1] then return false end
+  local b = wallet[place]
+  if b[B_MONEY] == 1 then return settle_money_plainly(svc, b, used) end
+  return settle_units_plainly(svc, b, used)
 end
 
 -- Settles `used` units; returns the money that was debited.
@@ -192,17 +268,17 @@ local function settle(svc, used, payers)
       give_back(svc)
       return 0
     end
-  else
-    local due = settle_plainly(svc, used)
-    if due then return due end
+  elseif settle_plainly(svc, used) then
+    return svc[P_CHARGED] - charged
   end
   local n = used - use_room(svc, used)
   n = settle_from_holds(svc, n)
   give_back(svc)
   if n > 0 then n = settle_from_list(svc, n, payers) end
   if n > 0 or cost(svc) > svc[P_CHARGED] then
-    collect_list(svc, payers, 1, #payers, time_of_use(svc))
-    overrun(svc, n)
+    collect_list(svc, payers, 1, #payers, time_of_use(svc), MAX_AMOUNT)
+    overrun(svc, n, payers)
   end
+  if used > 0 and svc[P_TAKEN] ~= NOTHING then pay_back(svc) end
   return svc[P_CHARGED] - charged
 end
