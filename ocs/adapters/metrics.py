@@ -14,9 +14,9 @@ ledger's own counters will carry them.
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
@@ -36,10 +36,6 @@ from ocs.domain.money import currency
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
-
-Charge = Callable[[Event], Awaitable[Answer]]
-ObserveCharge = Callable[[Event, Answer, float], None]
-"""Told of an event, its answer, and the seconds that it took."""
 
 ROUTE: Final = "/realtime"
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -109,6 +105,7 @@ class _Series:
         "granted_units",
         "late_starts",
         "overrun",
+        "paid_back",
         "parked",
         "partial",
         "settled",
@@ -121,6 +118,7 @@ class _Series:
         self.late_starts = 0
         self.parked = 0
         self.settled: dict[str, int] = {}
+        self.paid_back: dict[str, int] = {}
         self.overrun: dict[str, int] = {}
 
 
@@ -168,7 +166,8 @@ class Metrics(Collector):
 
     def charged(self, event: Event, answer: Answer, took_s: float) -> None:
         """Count an event that was charged, or refused by the charging."""
-        series = self._of((event.kind, event.usage_type, answer.code, answer.hit))
+        key = event.kind, event.usage_type, answer.code, answer.hit
+        series = self._series.get(key) or self._of(key)
         series.events += 1
         durations = self._durations[event.kind]
         durations.counts[bisect_left(BUCKETS_S, took_s)] += 1
@@ -181,8 +180,10 @@ class Metrics(Collector):
             if granted_units:
                 series.granted_units += granted_units
                 partial |= granted_units < (asked.requested_units or 0)
-            if service.settled_amount:
+            if service.settled_amount > 0:
                 _add(series.settled, answer.currency, service.settled_amount)
+            elif service.settled_amount < 0:
+                _add(series.paid_back, answer.currency, -service.settled_amount)
         series.partial += partial
         if answer.overrun_amount:
             _add(series.overrun, answer.currency, answer.overrun_amount)
@@ -253,6 +254,7 @@ class Metrics(Collector):
         granted: dict[tuple[str, ...], float] = {}
         late: dict[tuple[str, ...], float] = {("start",): 0, ("unsettled",): 0}
         settled: dict[tuple[str, ...], float] = {}
+        paid_back: dict[tuple[str, ...], float] = {}
         overrun: dict[tuple[str, ...], float] = {}
         for (_, usage_type, _, _), series in self._series.items():
             if series.granted_units:
@@ -260,11 +262,21 @@ class Metrics(Collector):
                 _add(granted, (usage_type, unit), series.granted_units)
             late["start",] += series.late_starts
             late["unsettled",] += series.parked
-            for totals, amounts in ((settled, series.settled), (overrun, series.overrun)):
+            for totals, amounts in (
+                (settled, series.settled),
+                (paid_back, series.paid_back),
+                (overrun, series.overrun),
+            ):
                 for code, amount in amounts.items():
                     _add(totals, (code,), amount / 10 ** currency(code).scale)
         yield _counter("ocs_granted_units", "Units granted.", ("service", "unit"), granted.items())
         yield _counter("ocs_settled_amount", "Money debited.", ("currency",), settled.items())
+        yield _counter(
+            "ocs_paid_back_amount",
+            "Money that went back where volume pricing made a cost fall.",
+            ("currency",),
+            paid_back.items(),
+        )
         yield _counter(
             "ocs_overshoot_amount", "Use beyond the balance.", ("currency",), overrun.items()
         )
@@ -286,47 +298,6 @@ class Metrics(Collector):
                 (ROUTE, kind), _cumulated(BUCKETS_S, durations.counts), sum_value=durations.total_s
             )
         return family
-
-
-class MeasuredCharger:
-    """Charging that is timed and told to observers; it has the interface of what it wraps.
-
-    One wrapper for all observers (`Metrics.charged`, the log of events): each layer of coroutines
-    costs every event as much as counting it does.
-    """
-
-    def __init__(self, charge: Charge, *observers: ObserveCharge) -> None:
-        self._charge = charge
-        self._observers = observers
-
-    def charge(self, event: Event) -> Awaitable[Answer]:
-        began_s = monotonic_s()
-        return _Measured(event, began_s, self._charge(event), self._observers)
-
-
-class _Measured:
-    """A charge that is under way, and who is told of it. No coroutine: there is one an event."""
-
-    __slots__ = ("_answer", "_began_s", "_event", "_observers")
-
-    def __init__(
-        self,
-        event: Event,
-        began_s: float,
-        answer: Awaitable[Answer],
-        observers: tuple[ObserveCharge, ...],
-    ) -> None:
-        self._event = event
-        self._began_s = began_s
-        self._answer = answer
-        self._observers = observers
-
-    def __await__(self) -> Generator[Any, None, Answer]:
-        answer = yield from self._answer.__await__()
-        took_s = monotonic_s() - self._began_s
-        for observe in self._observers:
-            observe(self._event, answer, took_s)
-        return answer
 
 
 def _store(sources: Sources) -> Iterator[Metric]:

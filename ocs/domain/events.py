@@ -35,13 +35,15 @@ class ServiceUse(Struct, frozen=True, gc=False):
     requested_units: int | None
 
 
-class Event(Struct, frozen=True, kw_only=True, gc=False):
+class Event(Struct, frozen=True, gc=False):
     """One start, update, release or one-shot event.
+
+    Decoders name its fields by position: by name, so many cost 0.7 µs more for each event.
 
     `request_number` is None where the client sends none; `request_key` then tells two requests of
     a session apart. `attributes` is the JSON text of every field that charging does not read, kept
     for the CDR. `time_flag` is set when `event_ms` was outside the permitted skew and was clamped;
-    `reported_ms` is what the client said.
+    `reported_ms` is what the client said. `explain` asks a dry run for the steps of the price.
     """
 
     kind: Kind
@@ -60,10 +62,12 @@ class Event(Struct, frozen=True, kw_only=True, gc=False):
     direction: str = "orig"
     calling_number: str = ""
     called_number: str = ""
+    trunk_in: str = ""
     answered: bool = False
     dry_run: bool = False
     time_flag: bool = False
     attributes: bytes = b""
+    explain: bool = False
 
     @property
     def used_units(self) -> int:

@@ -40,13 +40,15 @@ def _spell_wallet(tenant: str, wallet_group: str) -> str:
 
 def session_address(key: SessionKey) -> str:
     """Spell a session."""
-    session_id = key.session_id
-    part = session_id if _is_plain(session_id) else quoted(session_id)
-    return _spell_account(key.tenant, key.wallet_group, key.account) + part
+    part = key.session_id
+    if not _is_plain(part):
+        part = quoted(part)
+    return sessions_of(key.tenant, key.wallet_group, key.account) + part
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def _spell_account(tenant: str, wallet_group: str, account: str) -> str:
+def sessions_of(tenant: str, wallet_group: str, account: str) -> str:
+    """Spell what the addresses of an account's sessions begin with; the quoted id follows."""
     return f"{_spell_wallet(tenant, wallet_group)}/{quoted(account)}/"
 
 

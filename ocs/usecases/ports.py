@@ -5,7 +5,7 @@ in the call as data (ordered payers, priced ladders, limits), so that one server
 settle and hold without coming back.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -255,6 +255,10 @@ class Ledger(Protocol):
 
     def charge(self, call: ChargeCall) -> Awaitable[Reply]:
         """Settle and hold. The call may leave before it is awaited; it is awaited once."""
+        ...
+
+    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[list[Reply | Exception]]:
+        """Charge several sessions: each reply in its place, or what `charge` would raise."""
         ...
 
     async def credit(self, call: CreditCall) -> CreditReply:

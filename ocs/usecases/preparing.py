@@ -13,9 +13,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ocs.domain.events import Event, Kind, ServiceUse
-from ocs.domain.plan import Generation, Plan, Rate
+from ocs.domain.generation import Generation
+from ocs.domain.ladder import Ladder
+from ocs.domain.money import MAX_UNITS
+from ocs.domain.plan import VOICE, Plan, rates_of
 from ocs.domain.results import ResultCode
+from ocs.domain.tariff import ANY_CURRENCY, Rate, Used
 from ocs.domain.wallet import MAIN_ONLY, Payer, Wallet
+from ocs.domain.zones import UTC_ZONE, Zone
 from ocs.usecases.ports import (
     ChargeCall,
     ChargeLimits,
@@ -26,15 +31,17 @@ from ocs.usecases.ports import (
     Subscriber,
 )
 
-VOICE: Final = "voice"
-"""The one usage type whose units are seconds of elapsed time."""
 _MOST_PRICES_KEPT: Final = 20_000
-_FINGERPRINT_BYTES: Final = 8
+_MOST_NUMBERS_KEPT: Final = 20_000
+"""Numbers whose price is remembered, about 10 MB."""
+_LONGEST_FINGERPRINT: Final = 64
+_DIGEST_BYTES: Final = 8
+_DIVIDER: Final = "\x1f"
 _encode_json: Final = msgspec.json.Encoder().encode
 _NO_ATTRIBUTES: Final = Raw(b"{}")
 
 
-class Payment(Struct, frozen=True):
+class Payment(Struct, frozen=True, gc=False):
     """Who pays for an event, as far as it is known.
 
     `plan` is None when only a `session_ref` names the payer, or when it is not configured.
@@ -48,7 +55,7 @@ class Payment(Struct, frozen=True):
     wallet: Wallet | None
 
 
-class Info(Struct, frozen=True):
+class Info(Struct, frozen=True, gc=False):
     """What the journal keeps of an event beside the money: the raw material of the CDR."""
 
     subscriber: str
@@ -73,7 +80,7 @@ class _Price(Struct, frozen=True):
     subject: str
 
 
-class Priced(Struct, frozen=True):
+class Priced(Struct, frozen=True, gc=False):
     """The price of an event's service; `code` is OK, or why there is none."""
 
     code: ResultCode
@@ -83,39 +90,78 @@ class Priced(Struct, frozen=True):
 
 
 class Preparer:
-    """Turns events into calls. `limits` are the configured ones; validity comes with the plan."""
+    """Turns events into calls. `limits` are the configured ones; validity comes with the plan.
 
-    def __init__(self, limits: ChargeLimits, plans: Mapping[str, Plan]) -> None:
+    `zones` go by tenant; one that is not named there is in UTC.
+    """
+
+    def __init__(
+        self, limits: ChargeLimits, plans: Mapping[str, Plan], zones: Mapping[str, Zone]
+    ) -> None:
+        self.life_s = limits.life_units
+        """The longest that a call may live: its price is looked up for no later time."""
         self._limits = limits
+        self._zones = dict(zones)
         self._default_plan = Plan(name="", tariffs=())
         self._limits_of = {
             name: msgspec.structs.replace(limits, validity_s=plan.validity_s)
             for name, plan in plans.items()
         }
         self._prices: dict[int, _Price] = {}
+        self._generation: Generation | None = None
+        self._plain: dict[tuple[str, str, str, str], Priced] = {}
 
     def price(self, event: Event, payment: Payment, generation: Generation) -> Priced:
-        """Find the price of an event, with the switches that are known now for timed use."""
-        plan, number, usage = payment.plan, event.rated_number, event.usage_type
+        """Find the price of an event, with the switches that are known now for timed use.
+
+        Where neither time nor caller matter it is remembered: a call asks at least twice.
+        """
+        plan = payment.plan
         if plan is None:
             return Priced(ResultCode.RATING_FAILED)
-        timed = usage == VOICE
-        until_ms = event.event_ms + self._limits.life_units * 1000 if timed else event.event_ms
-        schedule = generation.schedule(plan.tariffs, number, usage, event.event_ms, until_ms)
+        key = plan.name, event.rated_number, event.usage_type, payment.currency
+        if generation is self._generation:
+            known = self._plain.get(key)
+            if known is not None:
+                return known
+        else:
+            self._generation = generation
+            self._plain.clear()
+        used = self.used(event)
+        priced = self._find_price(used, plan, payment.currency, generation)
+        if generation.is_plain(plan.tariffs, used):
+            if len(self._plain) >= _MOST_NUMBERS_KEPT:
+                self._plain.clear()
+            self._plain[key] = priced
+        return priced
+
+    def _find_price(self, used: Used, plan: Plan, currency: str, generation: Generation) -> Priced:
+        schedule = rates_of(generation, plan, used, self._limits.life_units)
         if not schedule:
             return Priced(ResultCode.NO_RATE)
         first = self._price(schedule[0][1])
         if first.rate.blocked:
             return Priced(ResultCode.RATE_BLOCKED)
-        if first.rate.currency != payment.currency:
+        if first.rate.currency not in (currency, ANY_CURRENCY):
             return Priced(ResultCode.RATING_FAILED)
-        subject = f"{number}|{plan.name}" if timed else f"{plan.name}|{first.subject}"
+        timed = used.usage_type == VOICE
+        subject = f"{used.number}|{plan.name}" if timed else f"{plan.name}|{first.subject}"
         if len(schedule) == 1:
             return Priced(ResultCode.OK, (first.segment,), first.free, subject)
-        later = [(at_ms, self._price(rate)) for at_ms, rate in schedule[1:] if not rate.blocked]
+        later = [(at_ms, self._price(rate)) for at_ms, rate in schedule[1:]]
         segments = [msgspec.structs.replace(p.segment, from_ms=at_ms) for at_ms, p in later]
         free = first.free and all(p.free for _, p in later)
         return Priced(ResultCode.OK, (first.segment, *segments), free, subject)
+
+    def used(self, event: Event) -> Used:
+        """Say what a price is looked up for: a call from when its use began, else the event."""
+        at_ms = event.event_ms
+        if event.usage_type == VOICE:
+            begun_ms = event.answer_ms or at_ms - 1000 * event.services[0].used_units
+            at_ms = max(begun_ms, at_ms - 1000 * self._limits.life_units)
+        zone = self._zones.get(event.tenant, UTC_ZONE)
+        caller = event.calling_number or (event.subscriber if event.direction != "term" else "")
+        return Used(event.rated_number, event.usage_type, at_ms, zone, caller, event.trunk_in)
 
     def call(
         self, event: Event, payment: Payment, priced: Priced, *, opens: bool, generation: str
@@ -126,59 +172,35 @@ class Preparer:
         payers: tuple[Payer, ...] = MAIN_ONLY
         if wallet is not None and not priced.free:
             payers = _payers(wallet, event)
-        services = tuple(self._service(event, plan, use, priced, payers) for use in event.services)
+        number = event.request_number
+        services = tuple([_service(event, plan, use, priced, payers) for use in event.services])
         return ChargeCall(
-            session=payment.session,
-            kind=event.kind,
-            request_number=-1 if event.request_number is None else event.request_number,
-            request_key=event.request_key,
-            fingerprint=fingerprint(event, payment.session.account),
-            wallet_version=0 if wallet is None else wallet.version,
-            event_ms=event.event_ms,
-            answer_ms=event.answer_ms or 0,
-            answered=event.answered,
-            dry_run=event.dry_run,
-            can_open=opens and bool(priced.segments),
-            limits=self._limits_of.get(plan.name, self._limits),
-            services=services,
-            info=info_text(event, plan.name, generation),
-        )
-
-    def _service(
-        self,
-        event: Event,
-        plan: Plan,
-        use: ServiceUse,
-        priced: Priced,
-        payers: tuple[Payer, ...],
-    ) -> ServiceCall:
-        usage = event.usage_type
-        ask = asked_units(event, use, plan)
-        most = ask if event.kind is Kind.EVENT else plan.maximum_units[usage]
-        return ServiceCall(
-            rating_group=use.rating_group,
-            used_units=use.used_units,
-            ask_units=ask,
-            cap_units=min(ask, most),
-            minimum_units=plan.minimum_units[usage],
-            timed=int(usage == VOICE),
-            free=int(priced.free),
-            subject=priced.subject,
-            payers=payers,
-            segments=priced.segments,
+            payment.session,
+            event.kind,
+            -1 if number is None else number,
+            event.request_key,
+            fingerprint(event),
+            0 if wallet is None else wallet.version,
+            event.event_ms,
+            event.answer_ms or 0,
+            event.answered,
+            event.dry_run,
+            opens and bool(priced.segments),
+            self._limits_of.get(plan.name, self._limits),
+            services,
+            info_text(event, plan.name, generation),
         )
 
     def _price(self, rate: Rate) -> _Price:
         known = self._prices.get(id(rate))
         if known is not None:
             return known
-        ladder = rate.ladder
         about = RatingInfo(rate.tariff, rate.prefix, rate.destination, rate.model)
         text = _encode_json(about).decode()
         price = _Price(
             rate=rate,
             segment=Segment(0, Raw(rate.packed), text),
-            free=not (ladder.fee or ladder.minimum or any(row.price for row in ladder.rows)),
+            free=_is_free(rate.ladder),
             subject=f"{text}|{_digest(rate.packed)}",
         )
         if len(self._prices) >= _MOST_PRICES_KEPT:
@@ -211,29 +233,60 @@ def asked_units(event: Event, use: ServiceUse, plan: Plan) -> int:
     return plan.quota_units[event.usage_type]
 
 
-def fingerprint(event: Event, account: str) -> str:
-    """Digest what makes two requests the same: never times, and never free fields."""
-    parts = [event.kind, account, event.rated_number, event.usage_type]
-    parts += [f"{u.rating_group}:{u.used_units}:{u.requested_units}" for u in event.services]
-    return _digest("\x1f".join(parts).encode())
+def fingerprint(event: Event) -> str:
+    """Tell what makes two requests of a session the same: never times, and never free fields.
+
+    The payer is not in it: the session's address names it. A short text stands for itself, which
+    costs the store a dozen bytes and spares every event a hash; a long one is digested.
+    """
+    text = event.kind + _DIVIDER + event.usage_type + _DIVIDER + event.rated_number
+    for use in event.services:
+        text += f"{_DIVIDER}{use.rating_group}:{use.used_units}:{use.requested_units}"
+    return text if len(text) <= _LONGEST_FINGERPRINT else _digest(text.encode())
 
 
 def info_text(event: Event, plan: str, generation: str) -> str:
     """Spell what the journal keeps of an event, as JSON."""
     about = Info(
-        subscriber=event.subscriber,
-        direction=event.direction,
-        usage_type=event.usage_type,
-        calling_number=event.calling_number,
-        called_number=event.called_number,
-        rated_number=event.rated_number,
-        plan=plan,
-        generation=generation,
-        reported_ms=event.reported_ms,
-        time_flag=event.time_flag,
-        attributes=Raw(event.attributes) if event.attributes else _NO_ATTRIBUTES,
+        event.subscriber,
+        event.direction,
+        event.usage_type,
+        event.calling_number,
+        event.called_number,
+        event.rated_number,
+        plan,
+        generation,
+        event.reported_ms,
+        event.time_flag,
+        Raw(event.attributes) if event.attributes else _NO_ATTRIBUTES,
     )
     return _encode_json(about).decode()
+
+
+def _is_free(ladder: Ladder) -> bool:
+    """Whether nothing is ever owed, however much is used."""
+    costs = ladder.fee or ladder.minimum or any(row.price for row in ladder.rows)
+    return not costs and ladder.end == MAX_UNITS
+
+
+def _service(
+    event: Event, plan: Plan, use: ServiceUse, priced: Priced, payers: tuple[Payer, ...]
+) -> ServiceCall:
+    usage = event.usage_type
+    ask = asked_units(event, use, plan)
+    most = ask if event.kind is Kind.EVENT else plan.maximum_units[usage]
+    return ServiceCall(
+        use.rating_group,
+        use.used_units,
+        ask,
+        min(ask, most),
+        plan.minimum_units[usage],
+        usage == VOICE,
+        priced.free,
+        priced.subject,
+        payers,
+        priced.segments,
+    )
 
 
 def _payers(wallet: Wallet, event: Event) -> tuple[Payer, ...]:
@@ -243,4 +296,4 @@ def _payers(wallet: Wallet, event: Event) -> tuple[Payer, ...]:
 
 
 def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=_FINGERPRINT_BYTES).hexdigest()
+    return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()

@@ -1,13 +1,15 @@
 """Metrics under their names, with closed labels, and money counted once."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocs.adapters import metrics as module
-from ocs.adapters.metrics import MeasuredCharger, Metrics, RatesLoaded, Sources
+from ocs.adapters.measured import MeasuredCharger
+from ocs.adapters.metrics import Metrics, RatesLoaded, Sources
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer, ServiceAnswer
@@ -84,7 +86,29 @@ async def measured(metrics: Metrics, given: Event, said: Answer) -> None:
     async def charge(_: Event) -> Answer:
         return said
 
-    assert await MeasuredCharger(charge, metrics.charged).charge(given) is said
+    async def charge_all(events: Sequence[Event]) -> list[Answer | Exception]:
+        return [said for _ in events]
+
+    charger = MeasuredCharger(charge, charge_all, (metrics.charged,))
+    assert await charger.charge(given) is said
+
+
+async def test_events_that_are_charged_together_are_told_one_by_one() -> None:
+    told: list[tuple[Event, Answer, float]] = []
+    bug = KeyError()
+
+    async def charge(_: Event) -> Answer:
+        raise AssertionError
+
+    async def charge_all(events: Sequence[Event]) -> list[Answer | Exception]:
+        await asyncio.sleep(0.01)
+        return [answer(), bug, *(answer() for _ in events[2:])]
+
+    events = [event(), event(Kind.UPDATE), event(Kind.RELEASE)]
+    charger = MeasuredCharger(charge, charge_all, (lambda *each: told.append(each),))
+    assert (await charger.charge_all(events))[1] is bug
+    assert [each for each, _, _ in told] == [events[0], events[2]]
+    assert all(took_s >= 0.01 for _, _, took_s in told)
 
 
 async def test_a_granted_start() -> None:
@@ -150,6 +174,17 @@ def test_every_outcome_has_a_result(code: ResultCode) -> None:
     metrics.refused("", Answer(code=code))
 
     assert list(requests(metrics).values()) == [1]
+
+
+async def test_money_that_goes_back_is_counted_apart() -> None:
+    """A counter that falls would be taken for a restart."""
+    metrics = Metrics(version="0")
+    await measured(metrics, event(), answer(debited=60_000))
+    await measured(metrics, event(), answer(debited=-20_000))
+
+    found = samples(metrics)
+    assert found["ocs_settled_amount_total{currency=EUR}"] == 0.06
+    assert found["ocs_paid_back_amount_total{currency=EUR}"] == 0.02
 
 
 async def test_late_events_and_overshoot() -> None:

@@ -1,4 +1,4 @@
-"""How a charge travels to the store: the bytes that `lua/charge.lua` reads.
+"""How a charge travels to the store and back: the bytes that `lua/charge.lua` reads and writes.
 
     numbers │ limits │ request, fingerprint │ kind, time, address, info │ uses
 
@@ -6,6 +6,10 @@ The parts that come again and again are made once and remembered here, and taken
 remembered there: the limits of a plan, a list of payers, and the price of a destination with its
 rating group. So a call costs little more than to join them. What a price is for (the subject, in a
 call the number) goes beside it: prices are few, numbers are not.
+
+Written flat, with bound packers and one join: of a dozen small functions the calls cost more than
+the packing (measured: 2.9 µs a charge, 1.9 so). For the same reason the command around it is made
+here and not by hiredis, which would write seven arguments anew of which four never change.
 """
 
 from functools import lru_cache
@@ -13,117 +17,225 @@ from struct import Struct as Form
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
-from ocs.adapters.valkey.records import encode_told, long_text, short_text
+from ocs.adapters.valkey.keys import Keys
+from ocs.adapters.valkey.pipeline import pack
+from ocs.adapters.valkey.records import CODES, decode_frame, result_of, short_text
+from ocs.domain.events import Kind
+from ocs.domain.results import ResultCode
 from ocs.domain.wallet import Payer
-from ocs.usecases.ports import ChargeCall, ChargeLimits, Segment, ServiceCall
+from ocs.usecases.addresses import quoted
+from ocs.usecases.ports import (
+    ChargeCall,
+    ChargeLimits,
+    ChargeResult,
+    Reply,
+    Segment,
+    ServiceCall,
+    ServiceResult,
+)
 
 _MOST_PRICES: Final = 20_000
 _MOST_LISTS: Final = 1_000
 
-_HEAD: Final = Form("<ddddBBB")
-_USE: Final = Form("<ddddBH")
-_LONG: Final = Form("<I")
-_SHORT: Final = Form("<H")
-_NUMBER: Final = Form("<d")
-_PAYER: Final = Form("<dd")
-_LIMITS: Final = Form("<9d")
-_ladder_decoder: Final = msgspec.msgpack.Decoder(tuple[int, ...])
+_pack_head: Final = Form("<ddddBBB").pack
+_pack_use: Final = Form("<ddddBH").pack
+_pack_two: Final = Form("<II").pack
+_pack_long: Final = Form("<I").pack
+_pack_short: Final = Form("<H").pack
+_pack_number: Final = Form("<d").pack
+_pack_at: Final = Form("<dI").pack
+_pack_limits: Final = Form("<9d").pack
+
+_read_one: Final = Form("<BBqqqqqBqqqBHH").unpack_from
+_ONE_BYTES: Final = Form("<BBqqqqqBqqqBHH").size
+"""A frame's head and the numbers of its only result."""
+
+_BARE_CODES: Final = {
+    b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
+    b"REPEAT_EXPIRED": ResultCode.REPEAT_EXPIRED,
+    b"UNKNOWN_SESSION": ResultCode.UNKNOWN_SESSION,
+}
+
+_KINDS: Final = {
+    kind: (bytes((len(kind),)) + kind.encode(), short_text(kind.value)) for kind in Kind
+}
+"""Each kind as the call names it, and as the journal does."""
+_TOLD_BYTES: Final = 12
+"""Of what the journal is told, without its texts: the time, and the length of the address."""
+
+
+class Desk(Struct, frozen=True, gc=False):
+    """Where the charges of one account go: what is the same in all of them, ready to be sent."""
+
+    label: str
+    """The partition's, with which transaction ids begin."""
+    sessions: str
+    """What the addresses of the account's sessions begin with."""
+    session_keys: bytes
+    """What the keys of its sessions begin with."""
+    before_session: bytes
+    behind_session: bytes
+
+    def command(self, call: ChargeCall) -> bytes:
+        """Write the whole command, in the store's protocol."""
+        part = quoted(call.session.session_id)
+        argument = encode_call(call, self.sessions + part)
+        key = self.session_keys + part.encode()
+        return b"%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
+            self.before_session,
+            len(key),
+            key,
+            self.behind_session,
+            len(argument),
+            argument,
+        )
+
+
+def make_desk(function: str, wallet: str, sessions: str, keys: Keys) -> Desk:
+    """Prepare for the charges of an account; `function` is the full name of `charge`."""
+    return Desk(
+        keys.label,
+        sessions,
+        keys.session(sessions).encode(),
+        b"*8\r\n" + _packed("FCALL", function, 4, keys.wallet(wallet)),
+        _packed(keys.deadlines, keys.journal),
+    )
+
+
+def _packed(*arguments: str | int) -> bytes:
+    """Write arguments in the store's protocol, without the count before them."""
+    return pack(arguments).partition(b"\r\n")[2]
 
 
 def encode_call(call: ChargeCall, address: str) -> bytes:
     """Write a call; `address` is that of its session."""
-    number = call.request_number
-    kind = call.kind.value
-    asked = long_text(call.request_key if number < 0 else str(number))
-    asked += long_text(call.fingerprint)
-    told = encode_told(kind, call.event_ms, address, call.info)
+    number, event_ms = call.request_number, call.event_ms
+    request = (call.request_key if number < 0 else str(number)).encode()
+    fingerprint = call.fingerprint.encode()
+    info = call.info.encode()
+    session = address.encode()
+    kind, told_kind = _KINDS[call.kind]
+    services = call.services
     parts = [
-        _kind_text(kind),
-        _HEAD.pack(
+        kind,
+        _pack_head(
             number,
             call.wallet_version,
-            call.event_ms,
+            event_ms,
             call.answer_ms,
             call.answered,
             call.dry_run,
             call.can_open,
         ),
         _limits(call.limits),
-        _LONG.pack(len(asked)),
-        asked,
-        _LONG.pack(len(told)),
-        told,
-        _SHORT.pack(len(call.services)),
+        _pack_two(8 + len(request) + len(fingerprint), len(request)),
+        request,
+        _pack_long(len(fingerprint)),
+        fingerprint,
+        _pack_long(len(told_kind) + _TOLD_BYTES + len(session) + len(info)),
+        told_kind,
+        _pack_at(event_ms, len(session)),
+        session,
+        info,
+        _pack_short(len(services)),
     ]
-    for service in call.services:
-        _add_use(parts, service)
+    for service in services:
+        payers, price = _payers(service.payers), _price_of(service)
+        subject = service.subject.encode()
+        parts += (
+            _pack_use(
+                service.used_units,
+                service.ask_units,
+                service.cap_units,
+                service.minimum_units,
+                service.free,
+                len(payers),
+            ),
+            payers,
+            price,
+            _pack_short(len(subject)),
+            subject,
+        )
     return b"".join(parts)
 
 
-def _add_use(parts: list[bytes], service: ServiceCall) -> None:
-    payers = _payers(service.payers)
-    price = _price_of(service)
-    parts.append(
-        _USE.pack(
-            service.used_units,
-            service.ask_units,
-            service.cap_units,
-            service.minimum_units,
-            service.free,
-            len(payers),
-        )
-    )
-    parts.append(payers)
-    parts.append(_LONG.pack(len(price)))
-    parts.append(price)
-    parts.append(short_text(service.subject))
-
-
 def _price_of(service: ServiceCall) -> bytes:
+    """Write the price of a service, with its length before it."""
     segments = service.segments
     group, timed = service.rating_group, service.timed
     if len(segments) == 1:
-        only = segments[0]
-        return _plain_price(timed, group, only.rating, bytes(only.ladder))
+        first = segments[0]
+        return _price(timed, group, first.rating, bytes(first.ladder))
     if not segments:
-        return _plain_price(timed, group, "", b"")
+        return _price(timed, group, "", b"")
+    assert timed, "only timed services have switches"
     first, *switches = segments
-    plain = _plain_price(timed, group, first.rating, bytes(first.ladder))
-    return plain + b"".join(map(_switch, switches))
+    return _price(timed, group, first.rating, bytes(first.ladder), *map(_switch, switches))
 
 
 def _switch(segment: Segment) -> bytes:
     ladder = _ladder(bytes(segment.ladder))
-    return _NUMBER.pack(segment.from_ms) + ladder + short_text(segment.rating)
+    return _pack_number(segment.from_ms) + ladder + short_text(segment.rating)
 
 
 @lru_cache(maxsize=_MOST_PRICES)
-def _plain_price(timed: int, group: str, rating: str, ladder: bytes) -> bytes:
+def _price(timed: int, group: str, rating: str, ladder: bytes, *switches: bytes) -> bytes:
     head = bytes((timed,)) + short_text(group) + short_text(rating)
-    return head + _ladder(ladder)
+    data = head + _ladder(ladder) + b"".join(switches)
+    return _pack_long(len(data)) + data
 
 
-@lru_cache(maxsize=_MOST_LISTS)
 def _ladder(packed: bytes) -> bytes:
-    numbers = _ladder_decoder.decode(packed) if packed else ()
-    data = b"".join(map(_NUMBER.pack, numbers))
-    return _LONG.pack(len(data)) + data
+    return _pack_long(len(packed)) + packed
 
 
 @lru_cache(maxsize=_MOST_LISTS)
 def _payers(payers: tuple[Payer, ...]) -> bytes:
-    return b"".join(
-        short_text(payer.bucket) + _PAYER.pack(payer.increment_units, payer.factor)
-        for payer in payers
-    )
+    named: list[str | int] = []
+    for payer in payers:
+        named += (payer.bucket, payer.increment_units, payer.factor)
+    return msgspec.msgpack.encode(named)
 
 
 @lru_cache(maxsize=_MOST_LISTS)
 def _limits(limits: ChargeLimits) -> bytes:
-    return _LIMITS.pack(*msgspec.structs.astuple(limits))
+    return _pack_limits(*msgspec.structs.astuple(limits))
 
 
-@lru_cache(maxsize=_MOST_LISTS)
-def _kind_text(kind: str) -> bytes:
-    return bytes((len(kind),)) + kind.encode()
+def decode_reply(answer: bytes, label: str) -> Reply:
+    """Read the store's answer: a status, or a status, the journal's id and a frame.
+
+    `label` is the partition's, with which transaction ids begin.
+    """
+    parts = answer.split(b" ", 2)
+    if len(parts) == 1:
+        return Reply(_BARE_CODES[answer])
+    status, entry_id, frame = parts
+    transaction_id = f"{label}-{entry_id.decode()}" if entry_id else ""
+    if frame[0] == 1:
+        result, ratings = _only_result(frame, transaction_id)
+    else:
+        whole = decode_frame(frame)
+        result, ratings = result_of(whole, transaction_id), whole.ratings
+    code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
+    return Reply(code, result, ratings, status == b"HIT")
+
+
+def _only_result(frame: bytes, transaction_id: str) -> tuple[ChargeResult, tuple[str, ...]]:
+    """Read the frame of one service, as nearly all are, without steps between."""
+    numbers = _read_one(frame)
+    _, late, free, held, overrun, granted, validity, final, used, settled, total, c, g, r = numbers
+    code, group, ratings = _texts(frame[_ONE_BYTES : _ONE_BYTES + c + g + r], c, g)
+    service = ServiceResult(group, code, granted, validity, final == 1, used, settled, total)
+    result = ChargeResult(code, transaction_id, (service,), free, held, overrun, late == 1)
+    return result, ratings
+
+
+@lru_cache(maxsize=_MOST_PRICES)
+def _texts(texts: bytes, code_bytes: int, group_bytes: int) -> tuple[ResultCode, str, tuple[str]]:
+    """Part code, rating group and rating: the same for many calls."""
+    rating_at = code_bytes + group_bytes
+    rating = texts[rating_at:].decode()
+    return CODES[texts[:code_bytes]], texts[code_bytes:rating_at].decode(), (rating,)

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -33,7 +34,15 @@ from ocs.adapters.valkey.faults import (
     not_executed,
 )
 from ocs.adapters.valkey.functions import FunctionLibrary, load
-from ocs.adapters.valkey.pipeline import Argument, Counters, LinkLimits, Pipeline, Reply
+from ocs.adapters.valkey.pipeline import (
+    Argument,
+    Counters,
+    LinkLimits,
+    Pipeline,
+    Replies,
+    Reply,
+    pack,
+)
 
 __all__ = [
     "Argument",
@@ -117,13 +126,21 @@ class Connection:
 
         Cancelling the future does not take the command back: it is sent and executed.
         """
+        return self.execute_packed(pack(arguments))
+
+    def execute_packed(self, command: bytes) -> asyncio.Future[Reply]:
+        """As `execute`, of a command that is in the store's protocol already."""
         link = self._link
         if link is not None:
-            return link.send(arguments)
+            return link.send_packed(command)
         self.counters.refused += 1
         refused: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         refused.set_exception(self._not_connected())
         return refused
+
+    def execute_all(self, commands: Sequence[bytes]) -> Replies | None:
+        """The replies to packed commands, together; None: only one by one, or not at all."""
+        return None if self._link is None else self._link.send_all(commands)
 
     # --- Life -----------------------------------------------------------------------------------
 

@@ -5,19 +5,23 @@ known by session and request, credits by reference, definitions by version. So t
 connection are dealt with here, once: what was not executed is sent again until the time limit, and
 what may have been executed is sent again after a reconnect, when the store itself tells what became
 of it. Only when the limit passes does the caller learn of a fault.
+
+Charges that are begun together are sent and waited for together; those of them that meet a fault
+then take the way of a single one, each with the time that is left since they were begun.
 """
 
 import asyncio
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Generator
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, cast
 
 import msgspec
+from msgspec import Struct
 
 from ocs.adapters.clock import monotonic_s
 from ocs.adapters.valkey import records
-from ocs.adapters.valkey.calls import encode_call
+from ocs.adapters.valkey.calls import Desk, decode_reply, make_desk
 from ocs.adapters.valkey.connection import (
     Connection,
     ReplyError,
@@ -29,8 +33,14 @@ from ocs.adapters.valkey.connection import (
 from ocs.adapters.valkey.connection import Reply as StoreReply
 from ocs.adapters.valkey.functions import FunctionLibrary
 from ocs.adapters.valkey.keys import Keys, partition_of
+from ocs.adapters.valkey.pipeline import Replies
 from ocs.domain.results import ResultCode
-from ocs.usecases.addresses import parse_session_address, session_address, wallet_address
+from ocs.usecases.addresses import (
+    parse_session_address,
+    session_address,
+    sessions_of,
+    wallet_address,
+)
 from ocs.usecases.ports import (
     ChargeCall,
     CreditCall,
@@ -46,12 +56,16 @@ from ocs.usecases.ports import (
 )
 
 Command = tuple[str | bytes | int, ...]
+Send = Callable[[], Future[StoreReply]]
+"""Sends a command, each time it is called."""
 
 REFERENCE_KEEP_S: Final = 30 * 86_400
 """How long a credit's reference is remembered: an operator may repeat a top-up weeks later."""
 PARKED_KEEP_S: Final = 86_400
 """How long a parked event is remembered: as long as clients send it again."""
 EXPIRED_KEEP_S: Final = 3_600
+_MOST_DESKS: Final = 100_000
+"""Accounts whose keys are remembered, about 50 MB at the most."""
 _PAUSE_S: Final = 0.01
 """Before a refused call is sent again (LOADING, a slot on the move)."""
 _BUSY: Final = frozenset({"OOM", "BUSY", "NOREPLICAS", "MISCONF"})
@@ -64,11 +78,7 @@ _CREDIT_CODES: Final = {
     b"NO_CREDIT": ResultCode.NO_CREDIT,
     b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
 }
-_BARE_CODES: Final = {
-    b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
-    b"REPEAT_EXPIRED": ResultCode.REPEAT_EXPIRED,
-    b"UNKNOWN_SESSION": ResultCode.UNKNOWN_SESSION,
-}
+_STALE: Final = b"STALE"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -88,44 +98,53 @@ class ValkeyLedger:
         self._library = library
         self._patience_s = patience_s
         self._keys = [Keys(n) for n in range(partitions)]
-        self._charge = library.function("charge")
-        self._partition_of: Callable[[str], int] = lru_cache(maxsize=100_000)(
-            lambda address: partition_of(address, partitions)
-        )
+        self._desk: Callable[[str, str, str], Desk] = lru_cache(_MOST_DESKS)(self._make_desk)
 
     def charge(self, call: ChargeCall) -> Awaitable[Reply]:
         """Settle and hold. The call leaves in this tick; to await it is to wait for the reply."""
-        wallet, keys = self._place(call.session)
-        member = session_address(call.session)
-        argument = encode_call(call, member)
-        command = (
-            "FCALL",
-            self._charge,
-            4,
-            keys.wallet(wallet),
-            keys.session(member),
-            keys.deadlines,
-            keys.journal,
-            argument,
-        )
-        return _Charging(
-            self, call.session, keys.label, command, self._connection.execute(*command)
-        )
+        sent = self._written(call)
+        return _Charging(self, sent, monotonic_s(), self._connection.execute_packed(sent.command))
 
-    async def after(
-        self, command: Command, begun_s: float, fault: ReplyError | StoreFault
-    ) -> bytes | None:
-        """Get the answer to a charge whose first sending, at `begun_s`, met a fault.
+    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[list[Reply | Exception]]:
+        """Charge several sessions. The calls leave in this tick, in one write."""
+        begun_s = monotonic_s()
+        try:
+            sent = [self._written(call) for call in calls]
+        except Exception:  # noqa: BLE001 -- a bug, and only the call that has it is to suffer
+            return self._each(calls)
+        replies = self._connection.execute_all([each.command for each in sent])
+        return self._each(calls) if replies is None else self._all(sent, begun_s, replies)
 
-        None: its amounts are too large to be counted, and nothing was moved.
-        """
-        if isinstance(fault, ReplyError) and _OVERFLOW in fault.message:
-            return None
-        return cast("bytes", await self._again(command, begun_s, fault))
+    async def _each(self, calls: Sequence[ChargeCall]) -> list[Reply | Exception]:
+        """Charge calls that cannot be sent together: there is no link, or not room for them all."""
 
-    async def stale(self, session: SessionKey) -> Reply:
-        """Answer a charge that knew old definitions with the new ones."""
-        return Reply(ResultCode.OK, stale=await self._definition(session))
+        async def alone(call: ChargeCall) -> Reply:
+            return await self.charge(call)
+
+        replies = await asyncio.gather(*map(alone, calls), return_exceptions=True)
+        return cast("list[Reply | Exception]", replies)
+
+    async def _all(
+        self, sent: Sequence["_Sent"], begun_s: float, replies: Replies
+    ) -> list[Reply | Exception]:
+        answers: list[Reply | Exception] = []
+        for each, reply in zip(sent, await replies, strict=True):
+            if type(reply) is bytes and reply != _STALE:
+                answers.append(decode_reply(reply, each.label))
+            else:
+                answers.append(await _caught(self.conclude(each, begun_s, reply)))
+        return answers
+
+    async def conclude(self, sent: "_Sent", begun_s: float, reply: object) -> Reply:
+        """Conclude a charge whose first reply is no result."""
+        if isinstance(reply, ReplyError) and _OVERFLOW in reply.message:
+            return Reply(ResultCode.RATING_FAILED)  # more than can be counted: nothing was moved
+        if isinstance(reply, ReplyError | StoreFault):
+            send = partial(self._connection.execute_packed, sent.command)
+            reply = await self._again(send, begun_s, reply)
+        if reply == _STALE:
+            return Reply(ResultCode.OK, stale=await self._definition(sent.session))
+        return decode_reply(cast("bytes", reply), sent.label)
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
@@ -249,7 +268,17 @@ class ValkeyLedger:
     def _place(self, key: WalletKey | SessionKey) -> tuple[str, Keys]:
         """Return a wallet's address, and the keys of its partition."""
         address = wallet_address(key)
-        return address, self._keys[self._partition_of(address)]
+        return address, self._keys[partition_of(address, self.partitions)]
+
+    def _make_desk(self, tenant: str, wallet_group: str, account: str) -> Desk:
+        address, keys = self._place(WalletKey(tenant, wallet_group))
+        sessions = sessions_of(tenant, wallet_group, account)
+        return make_desk(self._library.function("charge"), address, sessions, keys)
+
+    def _written(self, call: ChargeCall) -> "_Sent":
+        session = call.session
+        desk = self._desk(session.tenant, session.wallet_group, session.account)
+        return _Sent(session, desk.label, desk.command(call))
 
     # --- Sending, and sending again ---------------------------------------------------------------
 
@@ -259,13 +288,14 @@ class ValkeyLedger:
 
     async def _send(self, command: Command) -> StoreReply:
         begun_s = monotonic_s()
+        send = partial(self._connection.execute, *command)
         try:
-            return await self._connection.execute(*command)
+            return await send()
         except (ReplyError, StoreFault) as fault:
-            return await self._again(command, begun_s, fault)
+            return await self._again(send, begun_s, fault)
 
     async def _again(
-        self, command: Command, begun_s: float, fault: ReplyError | StoreFault
+        self, send: Send, begun_s: float, fault: ReplyError | StoreFault
     ) -> StoreReply:
         """Send a call again after `fault`, until it is answered or the time limit passes.
 
@@ -283,7 +313,7 @@ class ValkeyLedger:
                 break
             try:
                 await self._make_ready(fault, until_s, is_first=is_first)
-                return await self._connection.execute(*command)
+                return await send()
             except (ReplyError, StoreFault) as next_fault:
                 fault, is_first = next_fault, False
         if maybe_done:
@@ -309,47 +339,36 @@ class ValkeyLedger:
             await asyncio.sleep(min(_PAUSE_S, left_s))
 
 
-class _Charging:
-    """A charge that is under way. In the common case it costs one future and nothing else."""
+class _Sent(Struct, frozen=True, gc=False):
+    """A charge on its way, with what it takes to send it again and to read its reply."""
 
-    __slots__ = ("_begun_s", "_command", "_future", "_label", "_ledger", "_session")
+    session: SessionKey
+    label: str
+    command: bytes
 
-    def __init__(
-        self,
-        ledger: ValkeyLedger,
-        session: SessionKey,
-        label: str,
-        command: Command,
-        future: Future[StoreReply],
-    ) -> None:
-        self._ledger = ledger
-        self._session = session
-        self._label = label
-        self._command = command
-        self._begun_s = monotonic_s()
-        self._future = future
+
+class _Charging(Struct, frozen=True, gc=False):
+    """A single charge that is waited for. In the common case it costs one future, nothing else."""
+
+    ledger: ValkeyLedger
+    sent: _Sent
+    begun_s: float
+    reply: Future[StoreReply]
 
     def __await__(self) -> Generator[Any, None, Reply]:
+        reply: object
         try:
-            reply = yield from self._future
+            reply = yield from self.reply
         except (ReplyError, StoreFault) as fault:
-            after = self._ledger.after(self._command, self._begun_s, fault)
-            reply = yield from after.__await__()
-        if reply is None:
-            return Reply(ResultCode.RATING_FAILED)
-        answer = cast("bytes", reply)
-        if answer == b"STALE":
-            return (yield from self._ledger.stale(self._session).__await__())
-        return _charge_reply(answer, self._label)
+            reply = fault
+        if type(reply) is bytes and reply != _STALE:
+            return decode_reply(reply, self.sent.label)
+        return (yield from self.ledger.conclude(self.sent, self.begun_s, reply).__await__())
 
 
-def _charge_reply(answer: bytes, label: str) -> Reply:
-    """Read the store's answer: a status, or a status, the journal's id and a frame."""
-    status, *rest = answer.split(b" ", 2)
-    if not rest:
-        return Reply(_BARE_CODES[status])
-    entry_id, data = rest
-    frame = records.decode_frame(data)
-    result = records.result_of(frame, f"{label}-{entry_id.decode()}" if entry_id else "")
-    code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
-    return Reply(code, result, frame.ratings, hit=status == b"HIT")
+async def _caught(charge: Awaitable[Reply]) -> Reply | Exception:
+    """Wait for one of many charges: what becomes of it is not to keep the others from the end."""
+    try:
+        return await charge
+    except Exception as problem:  # noqa: BLE001 -- handed on, in its place
+        return problem

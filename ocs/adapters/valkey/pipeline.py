@@ -19,13 +19,19 @@ A hung server is noticed by looking a few times per time-out at how many replies
 sent a whole time-out ago is still without reply, the link is given up. The looks are counted, not a
 clock: when this process itself was held up for seconds, it does not blame the server for it.
 
+What is begun together may be waited for together (`send_all`): the replies gather in one future,
+whose commands lie in the queue like any others. A future for each, and a step of the event loop
+for each caller, would cost more than the command.
+
 With `confirm`, a `WAIT` follows each batch, and no answer of the batch is told before the replicas
 confirmed it: one confirmation for all commands of a tick.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import hiredis
@@ -44,7 +50,8 @@ if TYPE_CHECKING:
 Argument: TypeAlias = str | bytes | int
 Reply: TypeAlias = "bytes | int | list[Reply] | None"
 
-_pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
+pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
+"""Write a command in the store's protocol."""
 _INCOMPLETE = object()
 # How often per time-out the link is looked at: a hang is noticed at most 1/8 late.
 _LOOKS_PER_TIMEOUT = 8
@@ -77,6 +84,19 @@ class Counters:
     batch_sizes: list[int] = field(default_factory=lambda: [0] * _BATCH_SIZE_CLASSES)
 
 
+class Replies(asyncio.Future[list[object]]):
+    """The replies to commands that were sent together, in their order, faults among them."""
+
+    def __init__(self, commands: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.told: list[object] = []
+        self.commands = commands
+
+
+_Waiting: TypeAlias = "asyncio.Future[Reply] | Replies | None"
+"""Who waits for a reply; None is the WAIT behind a batch."""
+
+
 class Pipeline(asyncio.Protocol):
     """One link, from `connection_made` until `closed` is set; it is never opened again."""
 
@@ -86,9 +106,8 @@ class Pipeline(asyncio.Protocol):
         self._counters = counters
         self._reader = hiredis.Reader(replyError=ReplyError.parse, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
-        # All commands without reply, oldest first; None stands for the WAIT behind a batch. The
-        # last len(_buffer) of them have not been sent.
-        self._unanswered: deque[asyncio.Future[Reply] | None] = deque()
+        # All commands without reply, oldest first; the last len(_buffer) of them were not sent yet.
+        self._unanswered: deque[_Waiting] = deque()
         self._buffer: list[bytes] = []
         self._buffer_bytes = 0
         self._sent = 0
@@ -99,7 +118,7 @@ class Pipeline(asyncio.Protocol):
         self._next_look: asyncio.TimerHandle | None = None
         self._wait_command = b""
         self._replicas_wanted = 0
-        self._unconfirmed: list[tuple[asyncio.Future[Reply], object]] = []
+        self._unconfirmed: list[tuple[asyncio.Future[Reply] | Replies, object]] = []
         self.lost_because = ""
         self.closed = asyncio.Event()
 
@@ -111,29 +130,56 @@ class Pipeline(asyncio.Protocol):
     def confirm(self, replicas: int, wait_ms: int) -> None:
         """From here on an answer is told only after `replicas` replicas received its batch."""
         self._replicas_wanted = replicas
-        self._wait_command = _pack(("WAIT", replicas, wait_ms))
+        self._wait_command = pack(("WAIT", replicas, wait_ms))
 
     # --- Sending --------------------------------------------------------------------------------
 
     def send(self, arguments: tuple[Argument, ...]) -> asyncio.Future[Reply]:
-        packed = _pack(arguments)
+        return self.send_packed(pack(arguments))
+
+    def send_packed(self, command: bytes) -> asyncio.Future[Reply]:
+        """Send a command that is in the store's protocol already."""
         future: asyncio.Future[Reply] = self._loop.create_future()
-        limits = self._limits
-        bytes_now = self._buffer_bytes + len(packed)
-        if len(self._unanswered) >= limits.waiting_commands or bytes_now > limits.waiting_bytes:
+        if not self._has_room(1, len(command)):
             self._counters.refused += 1
             future.set_exception(StoreOverloaded("too many commands wait for the store"))
             return future
         if self.lost_because:
             future.set_exception(StoreUnavailable(self.lost_because))
             return future
-        self._buffer_bytes = bytes_now
-        self._buffer.append(packed)
+        self._buffer_bytes += len(command)
+        self._buffer.append(command)
         self._unanswered.append(future)
+        self._flush_soon()
+        return future
+
+    def send_all(self, commands: Sequence[bytes]) -> Replies | None:
+        """Send packed commands whose replies are waited for together.
+
+        None: they do not all fit, or the link is lost. Each alone may still be sent, or be refused.
+        """
+        assert commands, "what is not sent is not answered"
+        size = sum(map(len, commands))
+        if self.lost_because or not self._has_room(len(commands), size):
+            return None
+        replies = Replies(len(commands), self._loop)
+        self._buffer_bytes += size
+        self._buffer += commands
+        self._unanswered.extend(repeat(replies, len(commands)))
+        self._flush_soon()
+        return replies
+
+    def _has_room(self, commands: int, size: int) -> bool:
+        limits = self._limits
+        return (
+            len(self._unanswered) + commands <= limits.waiting_commands
+            and self._buffer_bytes + size <= limits.waiting_bytes
+        )
+
+    def _flush_soon(self) -> None:
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self._flush)
-        return future
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -185,10 +231,10 @@ class Pipeline(asyncio.Protocol):
             return
         self._answered = self._sent - in_flight
 
-    def _keep(self, future: asyncio.Future[Reply] | None, reply: object) -> None:
+    def _keep(self, waiting: _Waiting, reply: object) -> None:
         """Keeps replies until the one to the batch's WAIT comes, then tells them all."""
-        if future is not None:
-            self._unconfirmed.append((future, reply))
+        if waiting is not None:
+            self._unconfirmed.append((waiting, reply))
             return
         confirmed = isinstance(reply, int) and reply >= self._replicas_wanted
         for kept, kept_reply in self._unconfirmed:
@@ -218,8 +264,8 @@ class Pipeline(asyncio.Protocol):
 
     async def drain(self, timeout_s: float) -> None:
         """Waits until every command asked for so far has its answer, or the time is over."""
-        waiting = [future for future in self._unanswered if future is not None]
-        waiting += [future for future, _ in self._unconfirmed]
+        waiting = {future for future in self._unanswered if future is not None}
+        waiting |= {future for future, _ in self._unconfirmed}
         if waiting:
             await asyncio.wait(waiting, timeout=timeout_s)
 
@@ -247,11 +293,16 @@ class Pipeline(asyncio.Protocol):
         self.closed.set()
 
 
-def _tell(future: asyncio.Future[Reply] | None, reply: object) -> None:
+def _tell(waiting: _Waiting, reply: object) -> None:
+    if isinstance(waiting, Replies):
+        told = waiting.told
+        told.append(reply)
+        if len(told) == waiting.commands and not waiting.done():
+            waiting.set_result(told)
     # A done future was cancelled by its caller; its command ran all the same.
-    if future is None or future.done():
+    elif waiting is None or waiting.done():
         return
-    if isinstance(reply, Exception):
-        future.set_exception(reply)
+    elif isinstance(reply, Exception):
+        waiting.set_exception(reply)
     else:
-        future.set_result(cast("Reply", reply))
+        waiting.set_result(cast("Reply", reply))

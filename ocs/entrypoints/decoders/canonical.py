@@ -28,7 +28,6 @@ from ocs.entrypoints.decoders.wire import (
     LONGEST_TEXT,
     Extras,
     Instant,
-    Readable,
     Unreadable,
     WireEvent,
     read_event,
@@ -100,15 +99,19 @@ class CanonicalDecoder:
     def __init__(self, settings: DecoderSettings) -> None:
         self._skew_ms = settings.skew_ms
         self._most_events = settings.most_events
-        self._rules = dict(settings.number_rules)
+        # Rules that are the default ones in all but name are that one object, which is looked for.
+        self._rules = {
+            tenant: DEFAULT_RULES if rules == DEFAULT_RULES else rules
+            for tenant, rules in settings.number_rules.items()
+        }
 
     def decode(self, body: bytes, origin: Origin) -> Decoded:
         """Read one event."""
         try:
-            readable = read_event(body)
+            wire, extras = read_event(body)
         except Unreadable as problem:
             return Decoded(_refusal(problem))
-        return self._judge(readable, origin)
+        return self._judge(wire, extras, origin)
 
     def decode_array(self, body: bytes, origin: Origin) -> list[Decoded] | Answer:
         """Read an array, each event for itself; an Answer when there is no array to read."""
@@ -119,6 +122,8 @@ class CanonicalDecoder:
         if len(items) > self._most_events:
             reason = f"at most {self._most_events} events"
             return Answer(code=ResultCode.TOO_LARGE, field="body", reason=reason)
+        if not origin.idempotency_key:
+            return [self._judge_item(item, origin) for item in items]
         return [
             self._judge_item(item, _origin_of(origin, position))
             for position, item in enumerate(items)
@@ -126,15 +131,14 @@ class CanonicalDecoder:
 
     def _judge_item(self, item: object, origin: Origin) -> Decoded:
         if type(item) is WireEvent:
-            return self._judge((item, None), origin)
+            return self._judge(item, None, origin)
         try:
-            readable = read_plain(item)
+            wire, extras = read_plain(item)
         except Unreadable as problem:
             return Decoded(_refusal(problem))
-        return self._judge(readable, origin)
+        return self._judge(wire, extras, origin)
 
-    def _judge(self, readable: Readable, origin: Origin) -> Decoded:
-        wire, extras = readable
+    def _judge(self, wire: WireEvent, extras: Extras | None, origin: Origin) -> Decoded:
         itemised = wire.services is not None
         try:
             return Decoded(self._event(wire, extras, origin), itemised)
@@ -169,33 +173,35 @@ class CanonicalDecoder:
         services = services_of(wire, kind, usage_type)
         reported_ms = origin.now_ms if wire.event_time is None else _to_ms(wire.event_time)
         event_ms = _clamp(reported_ms, origin.now_ms, self._skew_ms)
-        number = _number(wire)
+        answer_time, number, request_key = wire.answer_time, _number(wire), ""
         if number is None:
             seed = (kind, subscriber, rated_number, usage_type, services, reported_ms)
             request_key = _request_key(wire, origin, seed)
-        else:
-            request_key = ""
+        if wire.explain and not wire.dry_run:
+            raise Unreadable("explain", "expected only together with dry_run")
         return Event(
-            kind=kind,
-            tenant=tenant,
-            session_id=_session_id(wire, kind),
-            request_number=number,
-            request_key=request_key,
-            subscriber=subscriber,
-            usage_type=usage_type,
-            rated_number=rated_number,
-            event_ms=event_ms,
-            reported_ms=reported_ms,
-            answer_ms=_answer_ms(wire.answer_time, event_ms, reported_ms),
-            services=services,
-            session_ref=wire.session_ref,
-            direction=direction,
-            calling_number=clean_number(wire.calling_number, rules) if wire.calling_number else "",
-            called_number=called_number,
-            answered=wire.answered,
-            dry_run=wire.dry_run,
-            time_flag=event_ms != reported_ms,
-            attributes=attributes_of(wire, extras),
+            kind,
+            tenant,
+            wire.session_id or _session_id(wire, kind),
+            number,
+            request_key,
+            subscriber,
+            usage_type,
+            rated_number,
+            event_ms,
+            reported_ms,
+            None if answer_time is None else _answer_ms(answer_time, event_ms, reported_ms),
+            services,
+            wire.session_ref,
+            direction,
+            clean_number(wire.calling_number, rules) if wire.calling_number else "",
+            called_number,
+            wire.trunk_in,
+            wire.answered,
+            wire.dry_run,
+            event_ms != reported_ms,
+            attributes_of(wire, extras),
+            wire.explain,
         )
 
 
@@ -246,8 +252,7 @@ def _subscriber(wire: WireEvent, kind: Kind, rules: NumberRules) -> str:
 
 
 def _session_id(wire: WireEvent, kind: Kind) -> str:
-    if wire.session_id:
-        return wire.session_id
+    """Name the session of an event that does not."""
     if kind is not Kind.EVENT:
         raise Unreadable("session_id", f"expected a text of 1 to {LONGEST_TEXT} characters")
     if not wire.event_id:
@@ -276,8 +281,6 @@ def _request_key(wire: WireEvent, origin: Origin, seed: tuple[object, ...]) -> s
 
 def _origin_of(origin: Origin, position: int) -> Origin:
     """Give each event of an array a key of its own where one header stands for all of them."""
-    if not origin.idempotency_key:
-        return origin
     key = f"{position}:{origin.idempotency_key}"
     return Origin(origin.now_ms, origin.tenant, origin.tenants, key)
 
@@ -299,10 +302,8 @@ def _clamp(reported_ms: int, now_ms: int, skew_ms: int) -> int:
     return max(reported_ms, now_ms - skew_ms)
 
 
-def _answer_ms(instant: Instant | None, event_ms: int, reported_ms: int) -> int | None:
+def _answer_ms(instant: Instant, event_ms: int, reported_ms: int) -> int:
     """Move the answer time with the event's: both come from the same wrong clock."""
-    if instant is None:
-        return None
     return max(0, min(_to_ms(instant) + event_ms - reported_ms, event_ms))
 
 

@@ -26,9 +26,8 @@ _COUNTED: Final = frozenset({"sms", "mms", "event"})
 def services_of(wire: WireEvent, kind: Kind, usage_type: str) -> tuple[ServiceUse, ...]:
     """Return the services of an event; raises Unreadable."""
     if wire.services is None:
-        used = _whole(wire.used_units)
         asked = _asked(wire, wire, kind, usage_type)
-        return (ServiceUse(MAIN_SERVICE, used, asked),)
+        return (ServiceUse(MAIN_SERVICE, _whole(wire.used_units), asked),)
     for name in ("used_units", "requested_units"):
         if getattr(wire, name) is not None:
             raise Unreadable(name, "expected inside of services, where services are given")
@@ -74,9 +73,9 @@ def _asked(
 
 def _whole(units: float | None) -> int:
     """Round half up, exactly (adding 0.5 to a double may round before it truncates)."""
-    if units is None:
-        return 0
     if type(units) is int:
         return units
+    if units is None:
+        return 0
     whole = int(units)
     return whole + (units - whole >= 0.5)  # noqa: PLR2004 -- one half

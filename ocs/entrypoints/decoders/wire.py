@@ -66,6 +66,7 @@ class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
     answered: bool = False
     report_only: bool = False
     dry_run: bool = False
+    explain: bool = False
     direction: Text = ""
     routing_number: Text = ""
     request_num: Whole | None = None

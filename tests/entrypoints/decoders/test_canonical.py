@@ -50,6 +50,51 @@ def test_an_event_as_kamailio_posts_it() -> None:
     )
 
 
+def test_every_field_of_an_event_is_in_its_place() -> None:
+    """The decoder names them by position."""
+    body = {
+        "record_type": "update_request",
+        "session_id": "s1",
+        "request_number": 7,
+        "subscriber": "441632960166",
+        "usage_type": "data",
+        "called_number": "49301",
+        "calling_number": "49302",
+        "routing_number": "49303",
+        "direction": "term",
+        "event_time": NOW_MS // 1000 + 3_600,
+        "answer_time": NOW_MS // 1000 + 3_590,
+        "services": [{"rating_group": 4, "used_units": 5, "requested_units": 6}],
+        "session_ref": "demo/a/b/s1",
+        "trunk_in": "in",
+        "answered": True,
+        "dry_run": True,
+    }
+    assert event_of(body) == Event(
+        kind=Kind.UPDATE,
+        tenant="demo",
+        session_id="s1",
+        request_number=7,
+        request_key="",
+        subscriber="441632960166",
+        usage_type="data",
+        rated_number="49303",
+        event_ms=NOW_MS + 300_000,
+        reported_ms=NOW_MS + 3_600_000,
+        answer_ms=NOW_MS + 290_000,
+        services=(ServiceUse("4", 5, 6),),
+        session_ref="demo/a/b/s1",
+        direction="term",
+        calling_number="49302",
+        called_number="49301",
+        trunk_in="in",
+        answered=True,
+        dry_run=True,
+        time_flag=True,
+        attributes=b'{"trunk_in":"in"}',
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
