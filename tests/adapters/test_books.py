@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from ocs.adapters.valkey.books import ValkeyBooks
-from ocs.adapters.valkey.connection import Connection
+from ocs.adapters.valkey.connection import Connection, ConnectionSettings
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.keys import Keys, partition_of
 from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.adapters.valkey.pipeline import LinkLimits
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN_BUCKET
 from ocs.usecases.ports import CreditCall, SessionKey, WalletDefinition, WalletKey
@@ -119,3 +120,19 @@ async def test_books_are_right_while_charges_go_on(bank: Bank) -> None:
     stop.set()
     assert all(count > 0 for count in await asyncio.gather(*busy))
     assert [report.findings for report in reports] == [(), (), ()]
+
+
+async def test_a_partition_with_more_sessions_than_commands_may_wait_is_read(
+    bank: Bank, store_server: EmbeddedStore
+) -> None:
+    """The waiting commands of a connection are bounded; what a partition holds is not."""
+    total = 300
+    await asyncio.gather(*(bank.start("alice", f"many-{number}") for number in range(total)))
+    async with Connection(
+        store_server.url,
+        library=LIBRARY,
+        settings=ConnectionSettings(limits=LinkLimits(waiting_commands=50)),
+    ) as narrow:
+        report = await verify(ValkeyBooks(narrow))
+    assert report.clean, report.findings
+    assert report.sessions == total

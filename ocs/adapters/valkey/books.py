@@ -1,28 +1,62 @@
 """Reads whole partitions for `ocs verify`.
 
 One scan of the store sorts the names of wallets and sessions by partition. Each partition is then
-read in one transaction, so that it is an image of one moment. Sessions that were opened since the
-scan show in the list of deadlines, which is part of the image: it is then taken again with them.
+read by one script, so that it is an image of one moment: what the scan named, and every session
+that has a deadline by then, with its wallet. Every open session has one; so of a partition in which
+calls come and go, nothing that holds money can be missed.
+
+Rejected: a transaction over the names that are known, taken again until no session was opened
+meanwhile. In a busy partition one always was.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from typing import Final, cast
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final, cast
 
 import msgspec
 
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.keys import Keys, label
-from ocs.usecases.addresses import parse_session_address, parse_wallet_address, wallet_address
+from ocs.usecases.addresses import parse_session_address, parse_wallet_address
 from ocs.usecases.verification import Change, Entry, Image
 
 _SCAN_COUNT: Final = 1_000
 _PAGE: Final = 5_000
 """Entries of the journal read at once."""
 _WALLET_PARTS: Final = 2
-_LOOKS: Final = 20
-"""How often a partition is read anew until no session was opened since its names were known."""
+
+_IMAGE: Final = """
+local session_key, wallet_key, definitions_key = ARGV[1], ARGV[2], ARGV[3]
+local sessions, wallets, seen = {}, {}, {}
+
+local function take(list, kind, address, ...)
+  if seen[kind .. address] then return end
+  seen[kind .. address] = true
+  list[#list + 1] = address
+  for _, key in ipairs({ ... }) do list[#list + 1] = redis.call('GET', key .. address) end
+end
+
+local function take_session(address)
+  take(sessions, 's', address, session_key)
+  local wallet = string.match(address, '^[^/]+/[^/]+')
+  if wallet then take(wallets, 'w', wallet, wallet_key, definitions_key) end
+end
+
+for i = 4, #ARGV do
+  local kind, address = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 3)
+  if kind == 's' then take_session(address)
+  else take(wallets, 'w', address, wallet_key, definitions_key) end
+end
+local deadlines = redis.call('ZRANGE', KEYS[1], 0, -1)
+for _, address in ipairs(deadlines) do take_session(address) end
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+return { last[1] and last[1][1] or '0', deadlines, sessions, wallets }
+"""
+"""KEYS deadlines, journal; ARGV what the keys of sessions, wallets and definitions begin with, then
+the names that are known (`w:` or `s:` and an address). All keys are of the one partition.
+Returns the id of the journal's last entry, the deadlines' sessions, then address and record of each
+session, and address, record and definitions of each wallet; what is not there is false (nil)."""
 
 
 class ValkeyBooks:
@@ -60,67 +94,39 @@ class ValkeyBooks:
 
     async def _read(self, partition: int, names: list[str]) -> Image:
         keys = Keys(partition)
-        addresses = [name.partition("}")[2] for name in names]
-        of_wallets = {a[2:] for a in addresses if a.startswith("w:")}
-        of_sessions = {a[2:] for a in addresses if a.startswith("s:")}
-        image = await self._look(keys, sorted(of_wallets), sorted(of_sessions))
-        for _ in range(_LOOKS):
-            # Every open session has a deadline: one that is not known yet was opened since.
-            opened = image.deadlines - of_sessions
-            if not opened:
-                break
-            of_sessions |= opened
-            of_wallets |= {wallet_address(parse_session_address(address)) for address in opened}
-            image = await self._look(keys, sorted(of_wallets), sorted(of_sessions))
-        return image
-
-    async def _look(self, keys: Keys, of_wallets: list[str], of_sessions: list[str]) -> Image:
-        reads = [("GET", keys.wallet(address)) for address in of_wallets]
-        reads += [("GET", keys.definitions(address)) for address in of_wallets]
-        reads += [("GET", keys.session(address)) for address in of_sessions]
-        values, members, last = await self._at_once(keys, reads)
-        half = len(of_wallets)
-        wallets = [
-            (parse_wallet_address(address), records.decode_wallet(wallet, definitions))
-            for address, wallet, definitions in zip(
-                of_wallets, values[:half], values[half : 2 * half], strict=True
-            )
-            if wallet is not None and definitions is not None
-        ]
+        known = [name.partition("}")[2] for name in names]
+        reply = await self._connection.execute(
+            "EVAL_RO",
+            _IMAGE,
+            2,
+            keys.deadlines,
+            keys.journal,
+            keys.session(""),
+            keys.wallet(""),
+            keys.definitions(""),
+            *known,
+        )
+        last, deadlines, sessions, wallets = cast(
+            "tuple[bytes, list[bytes], list[bytes | None], list[bytes | None]]", reply
+        )
         # A closed session may have faded since the scan.
-        sessions = {
+        found = {
             address: records.decode_session(parse_session_address(address), keys.label, data)
-            for address, data in zip(of_sessions, values[2 * half :], strict=True)
+            for address, data in _tuples(sessions, 2)
             if data is not None
         }
         return Image(
-            partition=int(keys.label),
-            entries=tuple([entry async for entry in self.entries(int(keys.label), last)]),
-            wallets=tuple(wallets),
-            sessions=tuple(sessions.values()),
-            deadlines=frozenset(members),
-            addresses=tuple(sessions),
+            partition=partition,
+            entries=tuple([entry async for entry in self.entries(partition, last.decode())]),
+            wallets=tuple(
+                (parse_wallet_address(address), records.decode_wallet(wallet, definitions))
+                for address, wallet, definitions in _tuples(wallets, 3)
+                if wallet is not None and definitions is not None
+            ),
+            sessions=tuple(found.values()),
+            deadlines=frozenset(member.decode() for member in deadlines),
+            addresses=tuple(found),
         )
-
-    async def _at_once(
-        self, keys: Keys, reads: list[tuple[str, str]]
-    ) -> tuple[list[bytes | None], list[str], str]:
-        """Read the values, the deadlines and the id of the journal's last entry, as one image."""
-        execute = self._connection.execute
-        commands = (
-            ("MULTI",),
-            *reads,
-            ("ZRANGE", keys.deadlines, 0, -1),
-            ("XREVRANGE", keys.journal, "+", "-", "COUNT", 1),
-        )
-        # Sent in one tick, so nothing of this connection comes between.
-        for command in commands:
-            execute(*command).add_done_callback(lambda done: done.exception())
-        reply = await execute("EXEC")
-        *values, members, last = cast("list[list[bytes]]", reply)
-        newest = cast("list[tuple[bytes, object]]", last)
-        until = newest[0][0].decode() if newest else "0"
-        return cast("list[bytes | None]", values), [member.decode() for member in members], until
 
     async def entries(self, partition: int, until: str = "+") -> AsyncIterator[Entry]:
         """Read the journal of a partition from its first entry up to `until`, inclusive."""
@@ -131,24 +137,32 @@ class ValkeyBooks:
             )
             page = cast("list[tuple[bytes, list[bytes]]]", reply)
             for entry_id, fields in page:
-                yield _entry(f"{keys.label}-{entry_id.decode()}", fields)
+                yield _entry(keys.label, entry_id.decode(), fields)
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
 
 
-def _entry(transaction_id: str, fields: list[bytes]) -> Entry:
-    """Make an entry of its one field."""
+def _tuples(flat: list[bytes | None], size: int) -> Iterable[tuple[Any, ...]]:
+    """Take a flat list apart: an address, as text, and the records that belong to it."""
+    for start in range(0, len(flat), size):
+        address, *rest = flat[start : start + size]
+        assert address is not None
+        yield address.decode(), *rest
+
+
+def _entry(label: str, entry_id: str, fields: list[bytes]) -> Entry:
+    """Make an entry of its one field, and of its id: the store's clock when it was written."""
     _, data = fields
     record = records.decode_entry(data)
     parts = record.subject.split("/")
     return Entry(
-        transaction_id=transaction_id,
+        transaction_id=f"{label}-{entry_id}",
         wallet=parse_wallet_address("/".join(parts[:_WALLET_PARTS])),
         subject=record.subject,
         kind=record.kind,
         request=record.frame.request if record.frame else "",
-        at_ms=record.at_ms,
+        at_ms=int(entry_id.partition("-")[0]),
         state=record.state,
         changes=tuple(
             Change(bucket=b, left_by=lb, held_by=hb, left=left, held=held, floor=floor)
