@@ -19,7 +19,8 @@ from ocs.adapters.tariff_files import BadLine, BadTariffsError, build, check_fol
 from ocs.bootstrap.processes import python_command, python_environment
 from ocs.bootstrap.stores import tariffs_directory
 from ocs.config.settings import Settings
-from ocs.domain.plan import Generation, check_plan
+from ocs.domain.generation import Generation
+from ocs.domain.plan_check import check_plan
 from ocs.entrypoints.supervisor import Rebuilt
 
 MOST_PROBLEMS: Final = 1_000

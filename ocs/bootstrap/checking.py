@@ -15,7 +15,7 @@ from ocs.bootstrap.seeds import bad_seed_lines, cleaner, seed_files
 from ocs.bootstrap.stores import CannotStart
 from ocs.config.reader import ConfigurationError, read_settings
 from ocs.config.settings import Settings
-from ocs.domain.plan import TariffMeta
+from ocs.domain.generation import TariffMeta
 from ocs.entrypoints.return_codes import ReturnCodesError, load_return_codes, return_codes_path
 from ocs.usecases.seed_files import read_accounts, read_subscribers
 
@@ -31,13 +31,17 @@ class Finding(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was checked, and what was found; `tariffs` is empty when they cannot be loaded."""
+    """What was checked, and what was found; `tariffs` is empty when they cannot be loaded.
+
+    `warnings` are what is probably not meant; a start does not mind them.
+    """
 
     configuration: str
     good: bool
     checked: tuple[str, ...]
     findings: tuple[Finding, ...]
     tariffs: tuple[TariffMeta, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
 
 def check_all(configuration: Path, tariffs: Path | None = None) -> Report:
@@ -51,9 +55,8 @@ def check_all(configuration: Path, tariffs: Path | None = None) -> Report:
         )
         return Report(str(configuration), good=False, checked=("configuration",), findings=findings)
     found = [*_return_codes(settings), *_provisioning(settings)]
-    checked = check_folder(
-        tariffs or Path(settings.rating.tariffs), [plan.plan() for plan in settings.plans]
-    )
+    plans = [plan.plan() for plan in settings.plans]
+    checked = check_folder(tariffs or Path(settings.rating.tariffs), plans, warn=True)
     found += [
         Finding("tariffs", line.file, line.line, line.column, line.reason)
         for line in checked.bad_lines
@@ -69,6 +72,7 @@ def check_all(configuration: Path, tariffs: Path | None = None) -> Report:
         checked=tuple(areas),
         findings=tuple(found),
         tariffs=checked.tariffs,
+        warnings=tuple(_of_plans(settings, warning) for warning in checked.plan_warnings),
     )
 
 
@@ -102,7 +106,7 @@ def _currencies(settings: Settings, tariffs: Iterable[TariffMeta]) -> Iterator[F
     except CannotStart:
         return
     accounts, _ = read_accounts(accounts_file)
-    plans = {plan.name: plan.tariffs for plan in settings.plans}
+    plans = {plan.name: plan.plan_tariffs() for plan in settings.plans}
     subscribers, _ = read_subscribers(subscribers_file, plans, cleaner(settings))
     currency_of = {line.terms.account: line.terms.currency for line in accounts}
     priced_in = {tariff.name: tariff.currency for tariff in tariffs}
@@ -110,11 +114,12 @@ def _currencies(settings: Settings, tariffs: Iterable[TariffMeta]) -> Iterator[F
         paid_in = currency_of.get(line.account)
         if paid_in is None:
             continue
-        for name in plans[line.plan]:
-            currency = priced_in.get(name, paid_in)
+        for tariff in plans[line.plan]:
+            currency = priced_in.get(tariff.name, paid_in)
             if currency != paid_in:
                 reason = (
-                    f"plan {line.plan} has tariff {name} in {currency}, the account is {paid_in}"
+                    f"plan {line.plan} has tariff {tariff.name} in {currency}, "
+                    f"the account is {paid_in}"
                 )
                 yield Finding("plans", subscribers_file.name, line.line, "plan", reason)
 

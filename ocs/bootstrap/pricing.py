@@ -13,7 +13,7 @@ from ocs.adapters.tariff_files import BadTariffsError, build, open_generation
 from ocs.bootstrap.builder import told
 from ocs.bootstrap.stores import CannotStart
 from ocs.config.settings import Settings
-from ocs.domain.plan import Generation
+from ocs.domain.generation import Generation
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import uvloop
 
 from ocs import __version__
 from ocs.adapters import clock
-from ocs.adapters.metrics import MeasuredCharger, Metrics, RatesLoaded, Sources
+from ocs.adapters.measured import MeasuredCharger
+from ocs.adapters.metrics import Metrics, RatesLoaded, Sources
 from ocs.adapters.tariff_files import open_generation
 from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUnusable
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
@@ -25,11 +26,13 @@ from ocs.bootstrap.checking import return_codes_file
 from ocs.bootstrap.specification import WorkerSpecification
 from ocs.bootstrap.stores import make_connection, make_ledger
 from ocs.config.settings import Settings
-from ocs.domain.plan import Generation
+from ocs.domain.generation import Generation
+from ocs.domain.zones import zone_named
 from ocs.entrypoints.decoders.canonical import CanonicalDecoder, DecoderSettings
 from ocs.entrypoints.http.answers import AnswerWriter
-from ocs.entrypoints.http.app import ConnectionLimits, HttpServer, operations_routes, service_routes
+from ocs.entrypoints.http.app import HttpServer, operations_routes, service_routes
 from ocs.entrypoints.http.auth import Authenticator, Credential, Role
+from ocs.entrypoints.http.front import ConnectionLimits
 from ocs.entrypoints.http.operations import Check, Operations, Readiness
 from ocs.entrypoints.http.realtime import Realtime, RealtimeLimits
 from ocs.entrypoints.logs import EventLog, Pseudonyms, configure_logs
@@ -115,7 +118,9 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     return WorkerParts(
         control=sockets.control,
         operations=HttpServer(operations_routes(operations), sockets.operations, limits),
-        service=HttpServer(service_routes(realtime, operations), sockets.service, limits),
+        service=HttpServer(
+            service_routes(realtime, operations), sockets.service, limits, events=realtime
+        ),
         connect=connect,
         disconnect=connection.close,
         use_tariffs=tariffs.use,
@@ -140,7 +145,7 @@ def _realtime(
         clock.monotonic_s,
         slow_s=settings.logs.slow_ms / 1000,
     )
-    measured = MeasuredCharger(charger.charge, metrics.charged, log.charged)
+    measured = MeasuredCharger(charger.charge, charger.charge_all, (metrics.charged, log.charged))
     server = settings.server
     decoder = CanonicalDecoder(
         DecoderSettings(
@@ -151,6 +156,7 @@ def _realtime(
     )
     return Realtime(
         charge=measured.charge,
+        charge_all=measured.charge_all,
         decoder=decoder,
         writer=AnswerWriter(load_return_codes(return_codes_file(settings))),
         authenticator=authenticator,
@@ -190,7 +196,10 @@ def _charger(
         directory=directory,
         tariffs=tariffs,
         plans={plan.name: plan.plan() for plan in settings.plans},
-        settings=ChargingSettings(limits=limits),
+        settings=ChargingSettings(
+            limits=limits,
+            zones={tenant.name: zone_named(tenant.zone) for tenant in settings.tenants},
+        ),
         clock_ms=clock.wall_ms,
     )
 

@@ -25,6 +25,7 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
 from ocs.config.settings import FilePath, Settings
+from ocs.domain.zones import zone_named
 
 _SECTION: Final = re.compile(r"^\s*(\[\[?)\s*([\w-]+)\s*\]\]?")
 _KEY: Final = re.compile(r"^\s*([\w-]+)\s*=")
@@ -221,6 +222,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
     yield from _repeated_names(settings)
     yield from _unknown_tenants(settings)
     yield from _unusable_networks(settings)
+    yield from _unusable_tenants(settings)
     for number, plan in enumerate(settings.plans):
         try:
             plan.plan()
@@ -228,6 +230,18 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
             yield ("plans", number, ""), str(error)
     if settings.store.replica_timeout_ms >= settings.store.timeout_ms:
         yield ("store", 0, "replica_timeout_ms"), "must be less than timeout_ms"
+
+
+def _unusable_tenants(settings: Settings) -> Iterator[tuple[Place, str]]:
+    for number, tenant in enumerate(settings.tenants):
+        try:
+            zone_named(tenant.zone)
+        except ValueError as error:
+            yield ("tenants", number, "zone"), str(error)
+        if not tenant.country_code:
+            for key in ("national_digits", "short_codes"):
+                if getattr(tenant, key):
+                    yield ("tenants", number, key), "needs a country_code to put before them"
 
 
 def _repeated_names(settings: Settings) -> Iterator[tuple[Place, str]]:

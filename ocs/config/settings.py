@@ -12,16 +12,19 @@ file itself, which somebody may be editing.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from ocs.domain.numbers import NumberRules
 from ocs.domain.plan import Plan
+from ocs.domain.tariff import PlanTariff
 
 FilePath = Annotated[str, Meta(extra={"is_path": True})]
 """Relative to the configuration file in the file, absolute in the struct; may be empty."""
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Prefix = Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
@@ -71,7 +74,7 @@ class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     partitions: Annotated[int, Meta(ge=1, le=1_000)] = 256
     max_sessions: Count = 1_000
-    voice_life_s: Seconds = 86_400
+    voice_life_s: Annotated[int, Meta(ge=1, le=604_800)] = 86_400
     max_ring_s: SecondsOrNone = 180
     come_back_s: Seconds = 120
     held_elsewhere_validity_s: Seconds = 30
@@ -109,10 +112,13 @@ class Logs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
+    zone: Annotated[str, Meta(min_length=1)] = "UTC"
     country_code: Annotated[str, Meta(pattern=r"^\d{0,3}$")] = ""
     national_prefix: Annotated[str, Meta(pattern=r"^\d{0,4}$")] = ""
     international_prefix: Annotated[str, Meta(pattern=r"^\d{0,6}$")] = "00"
     tech_prefix: Annotated[str, Meta(max_length=16)] = ""
+    national_digits: tuple[Annotated[int, Meta(ge=1, le=18)], ...] = ()
+    short_codes: tuple[Annotated[str, Meta(pattern=r"^[0-9x]{2,8}$")], ...] = ()
 
     def rules(self) -> NumberRules:
         return NumberRules(
@@ -120,15 +126,34 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             national_prefix=self.national_prefix,
             international_prefix=self.international_prefix,
             tech_prefix=self.tech_prefix,
+            national_digits=self.national_digits,
+            short_codes=self.short_codes,
         )
+
+
+class TariffShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tariff of a plan at a percentage of its prices: `{name = "intl", percent = 90}`."""
+
+    name: Name
+    percent: Annotated[int, Meta(ge=0, le=1_000)] | Annotated[float, Meta(ge=0, le=1_000)]
+
+    def plan_tariff(self) -> PlanTariff:
+        """ValueError for what is probably a fraction: a hundredth of the prices is not meant."""
+        if 0 < self.percent < 1:
+            raise ValueError(
+                f"tariff {self.name} at {self.percent} per cent: write 90 for 90 per cent"
+            )
+        return PlanTariff(self.name, Fraction(str(self.percent)))  # as written, not as a double
 
 
 class PlanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`domain.plan.Plan` as it is written; what a usage type leaves out has the plan's default."""
 
     name: Name
-    tariffs: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    tariffs: Annotated[tuple[Name | TariffShare, ...], Meta(min_length=1)]
     validity_s: Seconds = 600
+    blocked_prefixes: tuple[Prefix, ...] = ()
+    free_prefixes: tuple[Prefix, ...] = ()
     quota_units: Mapping[str, Count] = {}
     minimum_units: Mapping[str, Count] = {}
     maximum_units: Mapping[str, Count] = {}
@@ -137,11 +162,19 @@ class PlanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """ValueError tells what does not fit together."""
         return Plan(
             name=self.name,
-            tariffs=self.tariffs,
+            tariffs=self.plan_tariffs(),
             quota_units=self.quota_units,
             minimum_units=self.minimum_units,
             maximum_units=self.maximum_units,
             validity_s=self.validity_s,
+            blocked_prefixes=self.blocked_prefixes,
+            free_prefixes=self.free_prefixes,
+        )
+
+    def plan_tariffs(self) -> tuple[PlanTariff, ...]:
+        return tuple(
+            PlanTariff(each) if isinstance(each, str) else each.plan_tariff()
+            for each in self.tariffs
         )
 
 

@@ -16,7 +16,8 @@ holds how many ranges begin at or before the first number of its leading digits.
 
 Two things are not in the line. A number shorter than the prefix that it would match (49 padded lies
 in the range of 490) climbs to the parent prefix. So does a number whose longest prefix has nothing
-in force at the time: rows are dated, [valid_from_ms, valid_to_ms), and one prefix may have several.
+in force at the time: rows are dated, [valid_from_ms, valid_to_ms), and one prefix may have several;
+`rows` goes through all of them, and whoever knows the time picks.
 
 Rejected: a dict probed from the longest prefix down (twice as much memory, Python objects in every
 worker), nested dicts (2.4 us and 430 bytes a prefix), marisa-trie (half as fast, a dependency).
@@ -24,7 +25,7 @@ worker), nested dicts (2.4 us and 430 bytes a prefix), marisa-trie (half as fast
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -33,8 +34,7 @@ import msgspec
 MAX_PREFIX_DIGITS: Final = 18
 """Longest prefix: 10^18 is the last power of ten below 2^63. E.164 numbers have at most 15."""
 
-NO_ROW: Final = -1
-_NO_PREFIX: Final = -1
+NO_PREFIX: Final = -1
 _END_OF_LINE: Final = 10**MAX_PREFIX_DIGITS
 _WIDTHS: Final = tuple(10 ** (MAX_PREFIX_DIGITS - digits) for digits in range(19))
 """How many points of the line a prefix of so many digits covers."""
@@ -90,28 +90,26 @@ class PrefixTrie(msgspec.Struct, frozen=True, gc=False):
                 prefix = self.parents[prefix]
         return prefix
 
-    def find(self, number: str, at_ms: int) -> int:
-        """Return the row of the longest prefix that has one in force at `at_ms`, or -1."""
-        prefix = self.longest(number)
+    def rows(self, prefix: int) -> Iterator[int]:
+        """Yield the rows of a prefix that `longest` found, then those of each shorter one."""
         first_rows = self.first_rows
-        if not first_rows:
-            return prefix
         while prefix >= 0:
-            for row in range(first_rows[prefix], first_rows[prefix + 1]):
-                if self.valid_from_ms[row] <= at_ms < self.valid_to_ms[row]:
-                    return row
+            if first_rows:
+                yield from range(first_rows[prefix], first_rows[prefix + 1])
+            else:
+                yield prefix
             prefix = self.parents[prefix]
-        return NO_ROW
 
-    def changes(self, number: str) -> set[int]:
-        """Return the instants at which the row found for `number` may change."""
-        instants: set[int] = set()
-        prefix = self.longest(number) if self.first_rows else _NO_PREFIX
-        while prefix >= 0:
-            for row in range(self.first_rows[prefix], self.first_rows[prefix + 1]):
-                instants |= {self.valid_from_ms[row], self.valid_to_ms[row]}
-            prefix = self.parents[prefix]
-        return instants
+    def spelled(self) -> Iterator[str]:
+        """Yield every prefix that decides about some number, in sorted order of first use.
+
+        One whose ten longer ones are all there decides about nothing and is left out.
+        """
+        met = bytearray(len(self.lengths))
+        for start, prefix in zip(self.starts, self.prefixes, strict=True):
+            if prefix >= 0 and not met[prefix]:
+                met[prefix] = True
+                yield f"{start:0{MAX_PREFIX_DIGITS}d}"[: self.lengths[prefix]]
 
     def length(self, row: int) -> int:
         """Return how many digits the prefix of a row has."""
@@ -127,10 +125,10 @@ def compile_trie(
     valid_to_ms: Longs = (),
 ) -> PrefixTrie:
     """Build the ranges of distinct digit strings in sorted order ("" first, "49" before "490")."""
-    starts, owners = array("q", [0]), array("i", [_NO_PREFIX])
+    starts, owners = array("q", [0]), array("i", [NO_PREFIX])
     lengths, parents = array("b"), array("i")
     open_ends: list[int] = [_END_OF_LINE + 1]  # a sentinel that is never closed
-    open_prefixes: list[int] = [_NO_PREFIX]
+    open_prefixes: list[int] = [NO_PREFIX]
     for prefix, digits in enumerate(prefixes):
         width = _WIDTHS[len(digits)]
         start = int(digits) * width if digits else 0

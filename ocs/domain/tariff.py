@@ -1,21 +1,29 @@
-"""A deck: the rates of one tariff, by prefix, as they lie in a compiled tariff generation.
+"""A tariff, as it lies in a compiled generation: decks of prices by prefix.
 
 A deck of a million rows holds few distinct prices and few distinct destinations. So a row is two
 integers, and prices and destinations are numbered records, decoded when a call first needs them:
 
-    number --PrefixTrie--> row --prices[row]-------> Price {model, blocked, ladder}
+    number --PrefixTrie--> row --prices[row]-------> Price {model, blocked, bands, tax}
                                --destinations[row]-> "Germany mobile"
 
-What comes out is a `Rate`, built once per row and kept, as calls cluster on few destinations.
+A tariff is one deck, or several side by side where rows ask for the caller or the trunk: one for
+each (from_prefix, trunk) that occurs, so that a tariff without such rows costs nothing for them.
+
+Dates are instants, except in a deck whose file names no zone (`wall_dates`): there they are wall
+times, and whose they are is known only when somebody of some tenant calls.
 """
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 
-from ocs.domain.ladder import Ladder, packed
+from ocs.domain.ladder import Ladder
 from ocs.domain.money import Currency
-from ocs.domain.prefix_trie import NO_ROW, Longs, PrefixTrie
+from ocs.domain.prefix_trie import Longs, PrefixTrie
+from ocs.domain.timing import Timing
+from ocs.domain.zones import UTC_ZONE, Zone
 
 ALWAYS_FROM_MS: Final = 0
 NEVER_ENDS_MS: Final = 2**53 - 1
@@ -24,23 +32,75 @@ NEVER_ENDS_MS: Final = 2**53 - 1
 CATCH_ALL: Final = "*"
 """How tariff files and answers write the empty prefix, which matches everything."""
 
-_MOST_RATES_KEPT: Final = 50_000  # about 20 MB; a full memory is dropped whole and refills
-_PRICE_ENCODER: Final = msgspec.msgpack.Encoder()
+ANY_CURRENCY: Final = ""
+"""The currency of what costs nothing or is refused whoever pays."""
+
+WHOLE_PERCENT: Final = Fraction(100)
+
+
+class Used(msgspec.Struct, frozen=True, gc=False):
+    """What a price is looked up for: a clean number, its use, when, where, by whom, over what.
+
+    `zone` is the tenant's. `caller` and `trunk` matter where rows ask for them.
+    """
+
+    number: str
+    usage_type: str
+    at_ms: int
+    zone: Zone = UTC_ZONE
+    caller: str = ""
+    trunk: str = ""
+
+
+class PlanTariff(msgspec.Struct, frozen=True, gc=False):
+    """A tariff in a plan, at so many per cent of its prices."""
+
+    name: str
+    percent: Fraction = WHOLE_PERCENT
+
+
+def plan_tariffs(*names: str) -> tuple[PlanTariff, ...]:
+    """Return tariffs at their own prices, in order of precedence."""
+    return tuple(PlanTariff(name) for name in names)
+
+
+class Band(msgspec.Struct, frozen=True, array_like=True):
+    """A ladder and when it is in force; no timing means at any time."""
+
+    timing: Timing | None
+    ladder: Ladder
 
 
 class Price(msgspec.Struct, frozen=True, array_like=True):
-    """A distinct price of a tariff; rows with the same cells share it."""
+    """A distinct price of a tariff; rows with the same cells share it.
+
+    Tax is inside the ladders. `tax` (a fraction such as "0.2") and `tax_included` (whether the
+    file's prices held it already) are kept for who has to tell it apart again.
+    """
 
     model: str
     blocked: bool
-    ladder: Ladder
+    bands: tuple[Band, ...]
+    tax: str = "0"
+    tax_included: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether this price depends on the time."""
+        return len(self.bands) > 1 or self.bands[0].timing is not None
+
+
+def untimed(ladder: Ladder) -> tuple[Band, ...]:
+    """Return the one band of a price that is the same at any time."""
+    return (Band(None, ladder),)
 
 
 class Rate(msgspec.Struct, frozen=True):
     """The price of one destination, as it applies to a call.
 
     `packed` is the ladder as the ledger's script takes it: a msgpack array of integers. In force
-    from `valid_from_ms` (inclusive) to `valid_to_ms` (exclusive).
+    from `valid_from_ms` (inclusive) to `valid_to_ms` (exclusive), and of `bands` the one with the
+    number `band`; bands and ladder are at the plan's `percent`.
     """
 
     tariff: str
@@ -54,6 +114,14 @@ class Rate(msgspec.Struct, frozen=True):
     valid_to_ms: int
     blocked: bool
     usage_type: str
+    bands: tuple[Band, ...] = ()
+    band: int = 0
+    tax: str = "0"
+    tax_included: bool = False
+    zone: str = UTC_ZONE.name
+    from_prefix: str = ""
+    trunk: str = ""
+    percent: Fraction = WHOLE_PERCENT
 
 
 class Records:
@@ -83,72 +151,56 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     destination_records: Records
 
 
+class DeckHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for all rows of a deck.
+
+    They count for callers that begin with `from_prefix` and for calls that come in over `trunk`;
+    empty: for all. `zone` is the one that the file names, None for the tenant's.
+    """
+
+    tariff: str
+    usage_type: str
+    currency: Currency
+    zone: Zone | None = None
+    from_prefix: str = ""
+    trunk: str = ""
+    wall_dates: bool = False
+    is_timed: bool = False
+
+
 class Deck:
-    """One tariff for one usage type, ready for look-ups."""
+    """Rows of one tariff, for one usage type; `price` and `destination` read their records."""
 
-    __slots__ = (
-        "_price_decoder",
-        "_prices",
-        "_rates",
-        "currency",
-        "is_dated",
-        "rows",
-        "tariff",
-        "trie",
-        "usage",
-    )
+    __slots__ = ("_decode", "head", "is_dated", "rows", "trie")
 
-    def __init__(
-        self, tariff: str, usage_type: str, currency: Currency, trie: PrefixTrie, rows: Rows
-    ) -> None:
-        self.tariff = tariff
-        self.usage = usage_type
-        self.currency = currency
+    def __init__(self, head: DeckHead, trie: PrefixTrie, rows: Rows) -> None:
+        self.head = head
         self.trie = trie
         self.rows = rows
         self.is_dated = bool(trie.first_rows)
-        self._rates: dict[int, Rate] = {}
-        self._prices: dict[int, tuple[Price, bytes]] = {}
-        self._price_decoder = msgspec.msgpack.Decoder(Price)
+        self._decode = msgspec.msgpack.Decoder(Price).decode
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows.prices)
 
-    def find(self, number: str, at_ms: int) -> Rate | None:
-        """Return the rate of the longest prefix of `number` in force at `at_ms`."""
-        row = self.trie.find(number, at_ms) if self.is_dated else self.trie.longest(number)
-        if row == NO_ROW:
-            return None
-        rate = self._rates.get(row)
-        return self._read(row, number) if rate is None else rate
+    @property
+    def is_plain(self) -> bool:
+        """Whether a number finds the same row at any time, and the row the same ladder."""
+        return not (self.is_dated or self.head.is_timed)
 
-    def _read(self, row: int, number: str) -> Rate:
-        price, packed_ladder = self._price(self.rows.prices[row])
-        trie = self.trie
-        rate = Rate(
-            tariff=self.tariff,
-            prefix=number[: trie.length(row)] or CATCH_ALL,
-            destination=str(self.rows.destination_records[self.rows.destinations[row]], "utf-8"),
-            model=price.model,
-            currency=self.currency.code,
-            ladder=price.ladder,
-            packed=packed_ladder,
-            valid_from_ms=trie.valid_from_ms[row] if self.is_dated else ALWAYS_FROM_MS,
-            valid_to_ms=trie.valid_to_ms[row] if self.is_dated else NEVER_ENDS_MS,
-            blocked=price.blocked,
-            usage_type=self.usage,
-        )
-        if len(self._rates) >= _MOST_RATES_KEPT:
-            self._rates.clear()
-            self._prices.clear()
-        self._rates[row] = rate
-        return rate
+    def price(self, number: int) -> Price:
+        """Decode a price by its number, which is what `rows.prices` holds."""
+        return self._decode(self.rows.price_records[number])
 
-    def _price(self, number: int) -> tuple[Price, bytes]:
-        known = self._prices.get(number)
-        if known is None:
-            price = self._price_decoder.decode(self.rows.price_records[number])
-            known = price, _PRICE_ENCODER.encode(packed(price.ladder))
-            self._prices[number] = known
-        return known
+    def destination(self, row: int) -> str:
+        """Return the name of a row's destination."""
+        return str(self.rows.destination_records[self.rows.destinations[row]], "utf-8")
+
+
+def decks_of(decks: Sequence[Deck]) -> dict[str, tuple[Deck, ...]]:
+    """Return the decks of each tariff, by its name."""
+    found: dict[str, tuple[Deck, ...]] = {}
+    for deck in decks:
+        found[deck.head.tariff] = (*found.get(deck.head.tariff, ()), deck)
+    return found

@@ -1,5 +1,6 @@
 """What the configuration may say, and that all of what is wrong with it is told at once."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,8 @@ import pytest
 
 from ocs.config.reader import ConfigurationError, read_settings
 from ocs.config.settings import Durability, Settings
+from ocs.domain.numbers import clean_number
+from ocs.domain.tariff import PlanTariff
 
 LEAST = """
 [[tenants]]
@@ -161,3 +164,71 @@ def test_a_file_that_cannot_be_read_is_told(
         path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=reason):
         read_settings(path, {})
+
+
+PLANS = """
+[[tenants]]
+name = "demo"
+zone = "Europe/London"
+country_code = "44"
+national_prefix = "0"
+short_codes = ["112", "118xxx"]
+national_digits = [10]
+[[plans]]
+name = "standard"
+tariffs = ["special", { name = "intl", percent = 92.3 }, { name = "a-z", percent = 90 }]
+blocked_prefixes = ["4490"]
+free_prefixes = ["44800"]
+"""
+
+
+def test_tariffs_of_a_plan_may_have_a_percentage(tmp_path: Path) -> None:
+    (settings,) = read_settings(written(tmp_path, PLANS), {}).plans
+    plan = settings.plan()
+    assert plan.tariffs == (
+        PlanTariff("special"),
+        PlanTariff("intl", Fraction(923, 10)),
+        PlanTariff("a-z", Fraction(90)),
+    )
+    assert (plan.blocked_prefixes, plan.free_prefixes) == (("4490",), ("44800",))
+
+
+def test_a_tenant_has_clocks_and_a_way_to_write_numbers(tmp_path: Path) -> None:
+    (tenant,) = read_settings(written(tmp_path, PLANS), {}).tenants
+    assert tenant.zone == "Europe/London"
+    rules = tenant.rules()
+    numbers = ["112", "118500", "01632960001", "1632960001", "+4930", "004930"]
+    assert [clean_number(number, rules) for number in numbers] == [
+        "44112",
+        "44118500",
+        "441632960001",
+        "441632960001",
+        "4930",
+        "4930",
+    ]
+
+
+def test_settings_reach_a_worker_as_they_were_read(tmp_path: Path) -> None:
+    settings = read_settings(written(tmp_path, PLANS), {})
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "problem"),
+    [
+        ("Europe/London", "London", ":4: tenants.zone: 'London' is not a time zone such as"),
+        ('"118xxx"', '"118-9"', ":7: tenants.short_codes: expected"),
+        ("[10]", "[0]", ":8: tenants.national_digits: expected"),
+        ('"44"', '""', ":7: tenants.short_codes: needs a country_code"),
+        ("percent = 90", "percent = -1", ":11: plans.tariffs: expected"),
+        ("percent = 90", "percent = 0.9", ":9: plans: tariff a-z at 0.9 per cent: write 90"),
+        ("percent = 90", "per_cent = 90", ":11: plans.tariffs: object contains unknown field"),
+        ('"4490"', '"+4490"', ":12: plans.blocked_prefixes: expected"),
+        ('"44800"', '"4490"', ":9: plans: plan standard: 4490 is both blocked and free"),
+    ],
+)
+def test_what_tenants_and_plans_may_not_say(
+    tmp_path: Path, there: str, instead: str, problem: str
+) -> None:
+    found = problems(tmp_path, PLANS.replace(there, instead))
+    assert found[0].startswith(problem)

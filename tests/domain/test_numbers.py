@@ -6,6 +6,8 @@ from ocs.domain.numbers import NumberRules, clean_number
 
 BRITAIN = NumberRules(country_code="44", national_prefix="0")
 AMERICA = NumberRules(country_code="1", national_prefix="1", international_prefix="011")
+CODES = NumberRules(country_code="44", national_prefix="0", short_codes=("112", "1xx", "118xxx"))
+TEN = NumberRules(country_code="1", national_prefix="1", national_digits=(10,))
 TRUNK = NumberRules(tech_prefix="9123#")
 
 
@@ -47,6 +49,18 @@ def test_without_rules(raw: str, cleaned: str) -> None:
         (BRITAIN, "441632960001", "441632960001"),
         (AMERICA, "12015550123", "12015550123"),
         (AMERICA, "011491711234567", "491711234567"),
+        (CODES, "112", "44112"),
+        (CODES, "199", "44199"),
+        (CODES, "sip:118247@host;user=phone", "44118247"),
+        (CODES, "1125550123", "1125550123"),
+        (CODES, "11", "11"),
+        (CODES, "+112", "112"),
+        (CODES, "01632960001", "441632960001"),
+        (NumberRules(short_codes=("000",)), "000", "000"),
+        (TEN, "2015550123", "12015550123"),
+        (TEN, "12015550123", "12015550123"),
+        (TEN, "00441632960001", "441632960001"),
+        (TEN, "+2015550123", "2015550123"),
         (TRUNK, "9123#491711234567", "491711234567"),
         (TRUNK, "sip:9123#00491711234567@host", "491711234567"),
         (NumberRules(tech_prefix="777"), "777491711234567", "491711234567"),

@@ -54,3 +54,10 @@ def test_a_plain_wallet_is_main_alone() -> None:
     assert Wallet(3, (MAIN_BUCKET,)).is_plain
     assert not Wallet(3, (MAIN_BUCKET, minutes("m"))).is_plain
     assert Wallet(3, (MAIN_BUCKET,)).payers("voice", "49") == MAIN_ONLY
+
+
+def test_nothing_pays_behind_a_blocker() -> None:
+    capped = Bucket(bucket="capped", priority=5, zones=("49",), blocker=True)
+    bonus = Bucket(bucket="bonus", priority=9)
+    assert order(capped, bonus, MAIN_BUCKET, number="4930") == ["bonus", "capped"]
+    assert order(capped, bonus, MAIN_BUCKET, number="4430") == ["bonus", "main"]

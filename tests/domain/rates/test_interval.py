@@ -79,9 +79,25 @@ def test_equal_intervals_are_one_row() -> None:
     assert len(msgspec.structs.replace(rate, free_seconds=10).compile(EUR).rows) == 3
 
 
+def test_prices_of_data_are_for_what_the_rate_says() -> None:
+    rate = msgspec.structs.replace(
+        GUIDE, per=2**20, interval_1=2**20, interval_n=1_024, free_seconds=0, grace_period=0
+    )
+    ladder = rate.compile(EUR, "data")
+    assert cost(ladder, 1) == 77_000  # (0.01 + 0.06) * 1.1
+    assert cost(ladder, 2 * 2**20) == 110_000  # and 0.03 * 1.1
+
+
+def test_a_price_of_data_for_nothing_in_particular_is_refused() -> None:
+    with pytest.raises(RateFieldError, match="must be set for data") as caught:
+        GUIDE.compile(EUR, "data")
+    assert caught.value.field == "per"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
+        ("per", 0, "is not within 1"),
         ("postcall_surcharge", Decimal(10), "write 0.10 for ten per cent"),
         ("postcall_surcharge", Decimal("-0.1"), "is negative"),
         ("price_1", Decimal("-0.01"), "is negative"),

@@ -8,6 +8,7 @@ from ocs.domain.ladder import cost
 from ocs.domain.money import Rounding, currency
 from ocs.domain.rates.fields import RateFieldError
 from ocs.domain.rates.per_minute import PerMinute
+from ocs.domain.rates.terms import Terms
 
 EUR = currency("EUR")
 
@@ -28,7 +29,8 @@ def test_a_minute_is_the_increment_unless_said_otherwise() -> None:
 
 
 def test_rounding_is_the_tariffs() -> None:
-    rate = PerMinute(cost_per_minute=Decimal("0.035"), billing_increment=1, rounding=Rounding.UP)
+    terms = Terms(rounding=Rounding.UP)
+    rate = PerMinute(cost_per_minute=Decimal("0.035"), billing_increment=1, terms=terms)
     assert cost(rate.compile(EUR), 1) == 584
 
 
@@ -43,3 +45,8 @@ def test_a_field_that_cannot_be_priced_is_named(field: str, rate: PerMinute) -> 
     with pytest.raises(RateFieldError) as caught:
         rate.compile(EUR)
     assert caught.value.field == field
+
+
+def test_only_calls_have_minutes() -> None:
+    with pytest.raises(RateFieldError, match="data has no minutes"):
+        PerMinute(cost_per_minute=Decimal(1)).compile(EUR, "data")
