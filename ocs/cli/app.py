@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ocs import __version__
-from ocs.cli import account, credit, session, subscriber
+from ocs.cli import account, credit, session, subscriber, tariff
 from ocs.cli.check import check
 from ocs.cli.demo import demo
 from ocs.cli.rate import rate
@@ -36,6 +36,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(subscriber.app, name="subscriber")
 app.add_typer(credit.app, name="credit")
 app.add_typer(session.app, name="session")
+app.add_typer(tariff.app, name="tariff")
 
 
 def _show_version(wanted: bool) -> None:

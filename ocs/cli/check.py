@@ -50,14 +50,16 @@ def _show(report: Report) -> None:
         else:
             console.print(Text.assemble(("         good", "green"), f"  {area}: {what}"))
     if report.findings:
-        console.print(_table(report.findings))
+        console.print(_table("what is wrong", report.findings))
+    if report.warnings:
+        console.print(_table("what is probably not meant", report.warnings))
     for tariff in report.tariffs:
         about = f"{tariff.rates} rates, {tariff.usage_type}, {tariff.currency}"
         console.print(f"  tariff {tariff.name}: {about}")
 
 
-def _table(findings: tuple[Finding, ...]) -> Table:
-    table = Table("file", "line", "column", "what is wrong", box=None, pad_edge=False)
+def _table(what: str, findings: tuple[Finding, ...]) -> Table:
+    table = Table("file", "line", "column", what, box=None, pad_edge=False)
     for finding in findings:
         line = str(finding.line) if finding.line else ""
         table.add_row(finding.file, line, finding.column, finding.reason)

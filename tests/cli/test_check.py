@@ -95,6 +95,19 @@ def test_a_plan_needs_its_tariffs(config: Path) -> None:
     assert "there is no tariff 'premium'" in found[4]
 
 
+def test_what_is_probably_not_meant_is_told_but_is_no_fault(config: Path) -> None:
+    everything = "# currency = EUR\nprefix,destination,cost_per_minute\n*,World,1\n"
+    (config.parent / "tariffs/everything.csv").write_text(everything, encoding="utf-8")
+    replaced(config, 'tariffs = ["a-z"]', 'tariffs = ["everything", "a-z"]')
+    assert findings(config) == []
+    code, output = checked(config)
+    assert code == 0
+    assert "probably not meant" in output
+    (warning,) = json.loads(checked(config, "--json")[1])["warnings"]
+    assert warning["area"] == "plans"
+    assert "a-z" in warning["reason"]
+
+
 def test_a_tariff_in_another_currency_than_the_account_is_told(config: Path) -> None:
     replaced(config.parent / "accounts.csv", "441632960002,EUR", "441632960002,USD")
     (found,) = findings(config)

@@ -10,7 +10,8 @@ from ocs.adapters.tariff_files.building import (
 )
 from ocs.adapters.tariff_files.generation_file import GenerationFileError, open_generation
 from ocs.adapters.tariff_files.header import BadLine
-from ocs.adapters.tariff_files.reading import Tariff, TariffBuild
+from ocs.adapters.tariff_files.reading import TariffBuild
+from ocs.adapters.tariff_files.sections import Tariff
 
 __all__ = [
     "BadLine",

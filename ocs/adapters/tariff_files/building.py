@@ -12,7 +12,7 @@ lets go.
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,9 @@ from ocs.adapters.tariff_files.generation_file import (
 )
 from ocs.adapters.tariff_files.header import BadLine
 from ocs.adapters.tariff_files.reading import TariffBuild, read_tariff
-from ocs.domain.plan import Generation, Plan, TariffMeta, check_plan
+from ocs.domain.generation import Generation, TariffMeta
+from ocs.domain.plan import Plan
+from ocs.domain.plan_check import check_plan, plan_warnings
 
 _POINTER: Final = "current"
 _TARIFF_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -54,6 +56,7 @@ class TariffCheck(msgspec.Struct, frozen=True):
     tariffs: tuple[TariffMeta, ...]
     bad_lines: tuple[BadLine, ...]
     plan_faults: tuple[str, ...]
+    plan_warnings: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -66,14 +69,19 @@ def load_folder(folder: Path) -> TariffBuild | list[BadLine]:
     return _load(*_read_sources(folder))
 
 
-def check_folder(folder: Path, plans: Iterable[Plan] = ()) -> TariffCheck:
-    """Read a folder as `build` would, compile it in memory, and hold the plans against it."""
+def check_folder(folder: Path, plans: Collection[Plan] = (), *, warn: bool = False) -> TariffCheck:
+    """Read a folder as `build` would, compile it in memory, and hold the plans against it.
+
+    `warn`: also look for tariffs that others hide, some seconds for a million prefixes.
+    """
     build_or_bad = load_folder(folder)
     if isinstance(build_or_bad, list):
         return TariffCheck((), tuple(build_or_bad), ())
     generation = decode(memoryview(b"".join(encode(build_or_bad))))
     faults = tuple(fault for plan in plans for fault in check_plan(plan, generation))
-    return TariffCheck(generation.tariffs, (), faults)
+    warned = plans if warn else ()
+    warnings = tuple(each for plan in warned for each in plan_warnings(plan, generation))
+    return TariffCheck(generation.tariffs, (), faults, warnings)
 
 
 def build(folder: Path, out_dir: Path) -> Path:
@@ -123,14 +131,12 @@ def _read_sources(folder: Path) -> tuple[Sources, list[BadLine]]:
 
 
 def _load(sources: Sources, bad: list[BadLine]) -> TariffBuild | list[BadLine]:
-    tariffs = []
-    for file, content in sources:
-        tariff_or_bad = read_tariff(file, content)
-        if isinstance(tariff_or_bad, list):
-            bad += tariff_or_bad
-        else:
-            tariffs.append(tariff_or_bad)
-    return sorted(bad) if bad else TariffBuild(_hash(sources), tuple(tariffs))
+    results = [read_tariff(file, content) for file, content in sources]
+    bad = bad + [line for result in results if isinstance(result, list) for line in result]
+    if bad:
+        return sorted(bad)
+    sections = [section for result in results if isinstance(result, tuple) for section in result]
+    return TariffBuild(_hash(sources), tuple(sections))
 
 
 def _hash(sources: Sources) -> str:

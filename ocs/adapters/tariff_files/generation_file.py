@@ -25,13 +25,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from ocs.adapters.tariff_files.reading import Tariff, TariffBuild
+from ocs.adapters.tariff_files.reading import TariffBuild
+from ocs.adapters.tariff_files.sections import Tariff
+from ocs.domain.generation import Generation
 from ocs.domain.money import currency
-from ocs.domain.plan import Generation
 from ocs.domain.prefix_trie import Longs, PrefixTrie, compile_trie
-from ocs.domain.tariff import Deck, Records, Rows
+from ocs.domain.tariff import Deck, DeckHead, Records, Rows
+from ocs.domain.zones import zone_named
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised with every change of this file's layout or of how prices compile: it is part of the id, so
 that a newer version does not take an older one's file for its own."""
 
@@ -64,7 +66,7 @@ class GenerationFileError(ValueError):
     """A compiled tariff file that cannot be used; the message says why."""
 
 
-class _Section(msgspec.Struct, frozen=True, array_like=True):
+class _Place(msgspec.Struct, frozen=True, array_like=True):
     """Where an array lies, in bytes from the end of the directory."""
 
     offset: int
@@ -72,12 +74,19 @@ class _Section(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _DeckEntry(msgspec.Struct, frozen=True):
+    """A deck: `DeckHead` as text (`zone` "" where the file names none), and its arrays."""
+
     tariff: str
     currency: str
     usage_type: str
+    zone: str
+    from_prefix: str
+    trunk: str
+    wall_dates: bool
+    is_timed: bool
     index_width: int
     most_digits: int
-    sections: dict[str, _Section]
+    places: dict[str, _Place]
 
 
 class _Directory(msgspec.Struct, frozen=True):
@@ -91,22 +100,27 @@ def encode(build: TariffBuild) -> list[bytes | memoryview]:
     size = 0
     entries = []
     for tariff in build.tariffs:
-        sections = {}
+        places = {}
         trie, arrays = _compile(tariff)
         for name in _ARRAYS:
             content = memoryview(arrays[name]).cast("B")
             padding = bytes(-len(content) % _ALIGNMENT)
-            sections[name] = _Section(size, len(content))
+            places[name] = _Place(size, len(content))
             body += [content, padding]
             size += len(content) + len(padding)
         entries.append(
             _DeckEntry(
-                tariff.name,
-                tariff.currency,
-                tariff.usage_type,
-                trie.index_width,
-                trie.most_digits,
-                sections,
+                tariff=tariff.name,
+                currency=tariff.currency,
+                usage_type=tariff.usage_type,
+                zone=tariff.zone,
+                from_prefix=tariff.from_prefix,
+                trunk=tariff.trunk,
+                wall_dates=tariff.wall_dates,
+                is_timed=any(price.is_timed for price in tariff.prices),
+                index_width=trie.index_width,
+                most_digits=trie.most_digits,
+                places=places,
             )
         )
     directory = msgspec.msgpack.encode(_Directory(build.id, entries))
@@ -195,8 +209,8 @@ def _offsets(records: list[bytes]) -> "array[int]":
 def _open_deck(entry: _DeckEntry, body: memoryview) -> Deck:
     arrays: dict[str, memoryview] = {}
     for name, element in _ARRAYS.items():
-        section = entry.sections[name]
-        arrays[name] = body[section.offset : section.offset + section.size].cast(element)
+        place = entry.places[name]
+        arrays[name] = body[place.offset : place.offset + place.size].cast(element)
     trie_arrays: dict[str, Longs] = {
         name: arrays[name] for name in _ARRAYS if name in PrefixTrie.__struct_fields__
     }
@@ -207,4 +221,14 @@ def _open_deck(entry: _DeckEntry, body: memoryview) -> Deck:
         destination_records=Records(arrays["destination_offsets"], arrays["destination_blob"]),
     )
     trie = PrefixTrie(index_width=entry.index_width, most_digits=entry.most_digits, **trie_arrays)
-    return Deck(entry.tariff, entry.usage_type, currency(entry.currency), trie, rows)
+    head = DeckHead(
+        tariff=entry.tariff,
+        usage_type=entry.usage_type,
+        currency=currency(entry.currency),
+        zone=zone_named(entry.zone) if entry.zone else None,
+        from_prefix=entry.from_prefix,
+        trunk=entry.trunk,
+        wall_dates=entry.wall_dates,
+        is_timed=entry.is_timed,
+    )
+    return Deck(head, trie, rows)

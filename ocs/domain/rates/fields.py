@@ -12,6 +12,9 @@ from ocs.domain.money import MAX_UNITS, Currency, exact_decimal
 
 SECONDS_A_MINUTE: Final = 60
 
+VOICE: Final = "voice"
+DATA: Final = "data"
+
 
 class RateFieldError(ValueError):
     """A field of a rate holds what no price can be made of; `field` names it."""
@@ -39,6 +42,18 @@ def count_of(field: str, value: int, *, least: int) -> int:
     if not least <= value <= MAX_UNITS:
         raise RateFieldError(field, f"{value} is not within {least} .. {MAX_UNITS}")
     return value
+
+
+def per_of(value: int | None, usage_type: str) -> int:
+    """Return how many units a price is for: of calls a minute, of messages and events one.
+
+    Data has no such habit: a price per byte taken for one per MiB is wrong by a million.
+    """
+    if value is not None:
+        return count_of("per", value, least=1)
+    if usage_type == DATA:
+        raise RateFieldError("per", "must be set for data: what a price is for, such as 1MiB")
+    return SECONDS_A_MINUTE if usage_type == VOICE else 1
 
 
 def _not_negative(field: str, value: Decimal) -> Fraction:

@@ -1,15 +1,17 @@
 """The `per_minute` model: a price per minute and the increment in which it is billed.
 
-Nothing else: 60 bills full minutes, 1 bills by the second, 6 by six seconds.
+Nothing else: 60 bills full minutes, 1 bills by the second, 6 by six seconds. For calls only: what
+has no minutes has no price for one.
 """
 
 from decimal import Decimal
 
 import msgspec
 
-from ocs.domain.ladder import Ladder, compile_ladder
-from ocs.domain.money import Currency, Rounding
-from ocs.domain.rates.fields import SECONDS_A_MINUTE, count_of, money_of
+from ocs.domain.ladder import Ladder
+from ocs.domain.money import Currency
+from ocs.domain.rates.fields import SECONDS_A_MINUTE, VOICE, RateFieldError, count_of, money_of
+from ocs.domain.rates.terms import Amounts, Terms
 
 
 class PerMinute(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,11 +19,13 @@ class PerMinute(msgspec.Struct, frozen=True, kw_only=True):
 
     cost_per_minute: Decimal
     billing_increment: int = SECONDS_A_MINUTE
-    rounding: Rounding = Rounding.HALF_UP
+    terms: Terms = Terms()
 
-    def compile(self, currency: Currency) -> Ladder:
+    def compile(self, currency: Currency, usage_type: str = VOICE) -> Ladder:
         """Return the ladder of this rate; ValueError names a field that cannot be priced."""
+        if usage_type != VOICE:
+            raise RateFieldError("cost_per_minute", f"{usage_type} has no minutes")
         increment = count_of("billing_increment", self.billing_increment, least=1)
         price = money_of("cost_per_minute", self.cost_per_minute, currency)
         row = (0, increment, price * increment / SECONDS_A_MINUTE)
-        return compile_ladder(0 * price, [row], rounding=self.rounding)
+        return self.terms.compile(Amounts(0 * price, (row,)), currency)

@@ -14,7 +14,9 @@ from ocs.adapters.tariff_files import (
     open_current,
     open_generation,
 )
-from ocs.domain.plan import Plan, TariffMeta
+from ocs.domain.generation import TariffMeta
+from ocs.domain.plan import Plan
+from ocs.domain.tariff import Used, plan_tariffs
 
 DECK = "# currency = EUR\nprefix,destination,cost_per_minute\n"
 
@@ -36,7 +38,7 @@ def write(folder: Path, rows: str, name: str = "deck") -> None:
 
 
 def destination(compiled: Path, number: str = "49") -> str:
-    rate = open_current(compiled).find(("deck",), number, "voice", 0)
+    rate = open_current(compiled).find(plan_tariffs("deck"), Used(number, "voice", 0))
     assert rate is not None
     return rate.destination
 
@@ -59,7 +61,7 @@ def test_a_mapped_generation_outlives_its_file(folder: Path, compiled: Path) -> 
         paths.append(build(folder, compiled))
         generations.append(open_current(compiled))
     assert [path.exists() for path in paths] == [False, True, True]
-    rate = generations[0].find(("deck",), "49", "voice", 0)
+    rate = generations[0].find(plan_tariffs("deck"), Used("49", "voice", 0))
     assert rate is not None
     assert rate.destination == "one"
 
@@ -143,10 +145,10 @@ def test_a_failed_write_leaves_nothing_behind(
 
 def test_a_check_holds_plans_against_the_folder(folder: Path) -> None:
     write(folder, "49,Germany,1\n")
-    good = check_folder(folder, [Plan("basic", ("deck",))])
+    good = check_folder(folder, [Plan("basic", plan_tariffs("deck"))])
     assert good.is_good
     assert good.tariffs == (TariffMeta("deck", "EUR", "voice", 1),)
-    assert check_folder(folder, [Plan("basic", ("dekc",))]).plan_faults == (
+    assert check_folder(folder, [Plan("basic", plan_tariffs("dekc"))]).plan_faults == (
         "plan basic: there is no tariff 'dekc'",
     )
     write(folder, "49,Germany,x\n")

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from ocs.adapters.tariff_files import BadLine, build, check_folder, load_folder, open_generation
+from ocs.domain.generation import Generation, TariffMeta
 from ocs.domain.ladder import cost
-from ocs.domain.plan import Generation, Rate, TariffMeta
+from ocs.domain.tariff import Rate, Used, plan_tariffs
 
 HEAD = "# currency = EUR\n"
 INTERVAL = "prefix,destination,price_1,price_n,interval_1,interval_n"
 PER_MINUTE = "prefix,destination,cost_per_minute,billing_increment"
+DECK = plan_tariffs("deck")
 
 
 def written(folder: Path, *lines: str, name: str = "deck.csv", head: str = HEAD) -> Path:
@@ -23,7 +25,7 @@ def loaded(folder: Path, *lines: str, head: str = HEAD) -> Generation:
 
 
 def found(generation: Generation, number: str, at_ms: int = 0) -> Rate:
-    rate = generation.find(("deck",), number, "voice", at_ms)
+    rate = generation.find(DECK, Used(number, "voice", at_ms))
     assert rate is not None
     return rate
 
@@ -50,7 +52,7 @@ def test_a_row_becomes_a_rate(tmp_path: Path) -> None:
     assert cost(rate.ladder, 600) == 354_200
     assert found(generation, "4917").destination == "Germany, mobile"
     assert found(generation, "44").destination == "United Kingdom"
-    assert generation.find(("deck",), "33", "voice", 0) is None
+    assert generation.find(DECK, Used("33", "voice", 0)) is None
 
 
 def test_the_model_follows_from_the_columns(tmp_path: Path) -> None:
@@ -64,13 +66,27 @@ def test_the_model_follows_from_the_columns(tmp_path: Path) -> None:
 def test_settings_hold_for_the_whole_file(tmp_path: Path) -> None:
     head = (
         "\ufeff# Prices are samples.\n#\n\n# currency = KWD\n#usage_type=data\n"
-        "# model = per_minute\n# rounding = up\n"
+        "# model = timed\n# rounding = up\n"
     )
-    generation = loaded(tmp_path, PER_MINUTE, "*,Internet,0.00000001,1", head=head)
+    header = "prefix,destination,price,per,increment"
+    generation = loaded(tmp_path, header, "*,Internet,0.00000001,1,1", head=head)
     assert generation.tariffs == (TariffMeta("deck", "KWD", "data", 1),)
-    rate = generation.find(("deck",), "internet", "data", 0)
+    rate = generation.find(DECK, Used("internet", "data", 0))
     assert rate is not None
     assert cost(rate.ladder, 1) == 1
+
+
+def test_settings_may_begin_with_a_capital_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    head = "# Currency = EUR\n# TAX = 0.25\n"
+    generation = loaded(tmp_path, PER_MINUTE, "49,Germany,0.60,1", head=head)
+    assert cost(found(generation, "49").ladder, 1) == 12_500
+
+
+def test_a_destination_with_blanks_around_it_is_the_same(tmp_path: Path) -> None:
+    head = HEAD + "# timing.night = 00:00-06:00\n"
+    rows = "49, Germany,0.60,1,\n49,Germany ,0.30,1,night"
+    generation = loaded(tmp_path, PER_MINUTE + ",timing", rows, head=head)
+    assert found(generation, "49").destination == "Germany"
 
 
 def test_a_blocked_row_needs_no_price(tmp_path: Path) -> None:
@@ -99,7 +115,7 @@ def test_dates_are_inclusive_exclusive_and_in_the_zone_of_the_file(tmp_path: Pat
     noon = 1_768_474_800_500
     assert found(generation, "4917", noon).destination == "mobile"
     assert found(generation, "4917", noon - 1).destination == "middle"
-    schedule = generation.schedule(("deck",), "4917", "voice", january, 2 * january)
+    schedule = generation.schedule(DECK, Used("4917", "voice", january), 2 * january)
     assert [rate.destination for _, rate in schedule] == ["middle", "mobile", "middle", "late"]
 
 
@@ -107,7 +123,7 @@ def test_dates_are_inclusive_exclusive_and_in_the_zone_of_the_file(tmp_path: Pat
 def test_one_date_column_is_enough(tmp_path: Path, column: str, before: int, after: int) -> None:
     generation = loaded(tmp_path, f"{PER_MINUTE},{column}", "49,Germany,1,60,1970-01-02")
     midnight = 86_400_000
-    rates = [generation.find(("deck",), "49", "voice", midnight + step) for step in (-1, 0)]
+    rates = [generation.find(DECK, Used("49", "voice", midnight + step)) for step in (-1, 0)]
     assert [rate is not None for rate in rates] == [bool(before), bool(after)]
 
 
@@ -184,8 +200,14 @@ def test_every_bad_cell_of_every_bad_line_is_reported(tmp_path: Path) -> None:
         ("# currency = XYZ\n", INTERVAL, (1, "currency", "unknown currency 'XYZ'")),
         (HEAD + HEAD, INTERVAL, (2, "currency", "is set twice")),
         (HEAD + "# currrency = USD\n", INTERVAL, (2, "currrency", "unknown setting")),
+        (HEAD + "# minimum-charge = 1\n", INTERVAL, (2, "minimum-charge", "unknown setting")),
+        (HEAD + "# valid from = 2027-01-01\n", INTERVAL, (2, "valid from", "unknown setting")),
+        (HEAD + "# timing peak = mon-fri\n", INTERVAL, (2, "timing peak", "unknown setting")),
+        (HEAD + "# timing.été = jul\n", INTERVAL, (2, "timing.été", "unknown setting")),
+        (HEAD + f"# {'x' * 50} = 1\n", INTERVAL, (2, "x" * 40, "a comment has no equals sign")),
+        (HEAD + "## tax = 1.5\n", INTERVAL, (2, "tax", "is not a fraction")),
         (HEAD + "# usage_type = fax\n", INTERVAL, (2, "usage_type", "is not one of")),
-        (HEAD + "# model = tiered\n", INTERVAL, (2, "model", "is not one of")),
+        (HEAD + "# model = fancy\n", INTERVAL, (2, "model", "is not one of")),
         (HEAD + "# rounding = sideways\n", INTERVAL, (2, "rounding", "is not one of")),
         (HEAD + "# zone = Mars/Olympus\n", INTERVAL, (2, "zone", "is not a time zone")),
         (HEAD + "# zone = ../etc/passwd\n", INTERVAL, (2, "zone", "is not a time zone")),
@@ -193,6 +215,7 @@ def test_every_bad_cell_of_every_bad_line_is_reported(tmp_path: Path) -> None:
         (HEAD, INTERVAL + ",price_1", (2, "price_1", "appears twice")),
         (HEAD, INTERVAL.replace("destination,", ""), (2, "destination", "missing column")),
         (HEAD, INTERVAL.replace("prefix,", ""), (2, "prefix", "missing column")),
+        (HEAD, INTERVAL.replace(",", ";"), (2, "", "separated by semicolons")),
         (HEAD, INTERVAL.replace("price_n,", ""), (2, "", "no rate model fits")),
         (HEAD, INTERVAL + ",cost_per_minute", (2, "", "more than one rate model")),
         (HEAD + "# model = interval\n", PER_MINUTE, (3, "price_1", "missing column")),
@@ -211,7 +234,7 @@ def test_a_bad_head_is_reported(
     [
         (["49,,,", "44,,,", "49,,,"], [(5, "49 is in force at the same time by line 3")]),
         (["*,,,", "*,,,"], [(4, "* is in force at the same time by line 3")]),
-        (["49,,2026-01-01,", "49,,,2026-01-02"], [(3, "49 is in force at the same time by line 4")]),
+        (["49,,2026-01-01,", "49,,,2026-01-02"], [(4, "49 is in force at the same time by line 3")]),
         (["49,,2026-01-01,2026-02-01", "49,,2026-02-01,", "49,,,2026-01-01"], []),
         (
             ["49,,2026-01-01,2026-09-01", "49,,2026-02-01,2026-03-01", "49,,2026-04-01,2026-05-01"],

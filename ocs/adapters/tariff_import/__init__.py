@@ -1,0 +1,1 @@
+"""Tariffs of other systems (CGRateS, BillRun, PortSIP), translated to price lists of ours."""
