@@ -6,11 +6,12 @@ a repeat gives the same body; `hit` is the one thing that differs, and travels i
 
 from msgspec import Struct
 
+from ocs.domain.explain import Explanation
 from ocs.domain.results import ResultCode
 from ocs.usecases.ports import RatingInfo
 
 
-class ServiceAnswer(Struct, frozen=True, kw_only=True, gc=False):
+class ServiceAnswer(Struct, frozen=True, gc=False):
     """One service of an answer. Amounts are integers of 10^-scale of the currency."""
 
     rating_group: str
@@ -25,13 +26,16 @@ class ServiceAnswer(Struct, frozen=True, kw_only=True, gc=False):
     rating: RatingInfo | None
 
 
-class Answer(Struct, frozen=True, kw_only=True, gc=False):
+class Answer(Struct, frozen=True, gc=False):
     """The whole answer.
+
+    The one of a result, which is nearly all of them, names its fields by position (`finishing`).
 
     `currency` is empty where no account was found (amounts are then 0 and not to be shown).
     `settled` is False when reported use could not be debited now: it went to the `unrated` or the
     `late` stream, to be rated offline. `reason` says more than the code does, for people.
-    `field` names the field of an INVALID_EVENT.
+    `field` names the field of an INVALID_EVENT. `explanations` are of the services, in their order,
+    where a dry run asked for them.
     """
 
     code: ResultCode
@@ -49,3 +53,4 @@ class Answer(Struct, frozen=True, kw_only=True, gc=False):
     settled: bool = True
     hit: bool = False
     late_start: bool = False
+    explanations: tuple[Explanation | None, ...] = ()

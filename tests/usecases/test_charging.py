@@ -11,8 +11,12 @@ import msgspec
 import pytest
 
 from ocs.domain.events import Event, Kind, ServiceUse
-from ocs.domain.plan import Generation, Plan
+from ocs.domain.generation import Generation
+from ocs.domain.money import MAX_UNITS
+from ocs.domain.plan import Plan
 from ocs.domain.results import ResultCode
+from ocs.domain.tariff import plan_tariffs
+from ocs.domain.timing import Timing
 from ocs.domain.wallet import MAIN_BUCKET, Bucket, BucketKind
 from ocs.usecases.answer import Answer
 from ocs.usecases.charging import Charger, ChargingSettings
@@ -75,8 +79,8 @@ class Office:
 
     def __post_init__(self) -> None:
         plans = (
-            Plan("standard", ("voice", "dated", "dollars", "bytes")),
-            Plan("premium", ("mobile", "voice"), validity_s=60),
+            Plan("standard", plan_tariffs("voice", "dated", "dollars", "bytes")),
+            Plan("premium", plan_tariffs("mobile", "voice"), validity_s=60),
         )
         self.charger = Charger(
             ledger=self.ledger,
@@ -216,6 +220,37 @@ async def test_a_dry_run_parks_nothing(office: Office) -> None:
         event(Kind.UPDATE, 1, subscriber="nobody", used=30, dry_run=True)
     )
     assert (answer.code, office.parked(UNRATED)) == (ResultCode.UNKNOWN_SUBSCRIBER, 0)
+
+
+async def test_a_dry_run_explains_the_price_if_it_is_asked_to(office: Office) -> None:
+    asked = event(Kind.START, 0, asks=90, dry_run=True, explain=True)
+    answer = await office.charger.charge(asked)
+    (explanation,) = answer.explanations
+    assert explanation is not None
+    assert (answer.code, explanation.units, explanation.total) == (ResultCode.OK, 90, "0.12")
+    assert answer.held_amount == 120_000
+    plain = await office.charger.charge(msgspec.structs.replace(asked, explain=False))
+    assert plain == msgspec.structs.replace(answer, explanations=())
+
+
+async def test_an_explanation_looks_no_further_than_a_call_may_live(office: Office) -> None:
+    mornings = (Timing(end_s=43_200, weight=1), 60_000), (None, 90_000)
+    office.tariffs.current = generation(deck("voice", [("49", mornings)]))
+    asked = event(Kind.START, 0, asks=MAX_UNITS, dry_run=True, explain=True)
+    answer = await office.charger.charge(asked)
+    assert [len(each.parts) for each in answer.explanations if each] == [3]
+
+
+async def test_where_only_a_session_is_named_no_plan_is_known_to_explain_by(office: Office) -> None:
+    ref = (await office.charger.charge(start(asks=60))).session_ref
+    asked = event(Kind.UPDATE, 1, subscriber="", session_ref=ref, dry_run=True, explain=True)
+    assert (await office.charger.charge(asked)).explanations == ()
+
+
+async def test_what_has_no_price_is_refused_without_an_explanation(office: Office) -> None:
+    asked = event(Kind.START, 0, rated_number="7700", asks=90, dry_run=True, explain=True)
+    answer = await office.charger.charge(asked)
+    assert (answer.code, answer.explanations) == (ResultCode.NO_RATE, ())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """When sessions may expire, and when it is better to wait."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 
 import pytest
@@ -61,6 +61,9 @@ class DueSessions:
 
     async def charge(self, call: ChargeCall) -> Reply:
         raise AssertionError(call)
+
+    async def charge_all(self, calls: Sequence[ChargeCall]) -> list[Reply | Exception]:
+        raise AssertionError(calls)
 
     async def credit(self, call: CreditCall) -> CreditReply:
         raise AssertionError(call)

@@ -10,6 +10,7 @@ a third.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ocs.domain.events import MAIN_SERVICE
+from ocs.domain.explain import Explanation
 from ocs.domain.money import currency, format_money
 from ocs.entrypoints.return_codes import ReturnCodes
 from ocs.usecases.answer import Answer, ServiceAnswer
@@ -62,6 +64,7 @@ class ServiceBody(Struct, omit_defaults=True, gc=False):
     settled_units: int = 0
     cost: CostBody | None = None
     rating: RatingBody | None = None
+    explanation: Explanation | None = None
 
 
 class AnswerBody(Struct, omit_defaults=True, gc=False):
@@ -83,6 +86,7 @@ class AnswerBody(Struct, omit_defaults=True, gc=False):
     balance: BalanceBody | None = None
     rating: RatingBody | None = None
     services: tuple[ServiceBody, ...] = ()
+    explanation: Explanation | None = None
 
 
 class _Named(Struct, frozen=True, gc=False):
@@ -91,6 +95,9 @@ class _Named(Struct, frozen=True, gc=False):
     text: str
     http_status: int
 
+
+_MOST_AMOUNTS: Final = 10_000
+"""Amounts whose spelling is remembered: most are one of few prices times one of few uses."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -113,42 +120,42 @@ class AnswerWriter:
 
     def _body(self, answer: Answer, itemised: bool) -> AnswerBody:
         named = self._codes[answer.code]
-        body = AnswerBody(
-            return_code=named.number,
-            return_name=named.name,
-            desc=_desc(named.text, answer) if answer.reason else named.text,
-            transaction_id=answer.transaction_id,
-            session_id=answer.session_id,
-            session_ref=answer.session_ref,
-            request_number=answer.request_number,
-            field=answer.field,
-            settled=answer.settled,
+        body = AnswerBody(  # by position: by name, so many cost 0.4 µs more
+            named.number,
+            named.name,
+            _desc(named.text, answer) if answer.reason else named.text,
+            answer.transaction_id,
+            answer.session_id,
+            answer.session_ref,
+            answer.request_number,
+            answer.field,
         )
+        body.settled = answer.settled
         if answer.currency:
             self._add_money(body, answer)
         if itemised or _is_itemised(answer):
             body.services = tuple(self._service(item, answer.currency) for item in answer.services)
+            for service, explanation in zip(body.services, answer.explanations, strict=False):
+                service.explanation = explanation
             return body
         body.granted_units = 0
         if answer.services:
             _add_grant(body, answer.services[0])
+        if answer.explanations:
+            body.explanation = answer.explanations[0]
         return body
 
     def _add_money(self, body: AnswerBody, answer: Answer) -> None:
-        money = currency(answer.currency)
+        code = answer.currency
         settled = total = 0
         for service in answer.services:
             settled += service.settled_amount
             total += service.total_amount
-        body.cost = CostBody(
-            format_money(settled, money), format_money(total, money), answer.currency
-        )
+        body.cost = CostBody(_money(settled, code), _money(total, code), code)
         if answer.overrun_amount:
-            body.cost.overrun = format_money(answer.overrun_amount, money)
+            body.cost.overrun = _money(answer.overrun_amount, code)
         body.balance = BalanceBody(
-            format_money(answer.available_amount, money),
-            format_money(answer.held_amount, money),
-            answer.currency,
+            _money(answer.available_amount, code), _money(answer.held_amount, code), code
         )
 
     def _service(self, service: ServiceAnswer, currency_code: str) -> ServiceBody:
@@ -162,10 +169,9 @@ class AnswerWriter:
         )
         _add_grant(body, service)
         if currency_code:
-            money = currency(currency_code)
             body.cost = CostBody(
-                format_money(service.settled_amount, money),
-                format_money(service.total_amount, money),
+                _money(service.settled_amount, currency_code),
+                _money(service.total_amount, currency_code),
                 currency_code,
             )
         return body
@@ -174,6 +180,11 @@ class AnswerWriter:
 def problem_body(status: HTTPStatus) -> bytes:
     """Write the answer to a request that is no event: a wrong path, a wrong method, a bug."""
     return _encode({"status": int(status), "desc": status.phrase})
+
+
+@lru_cache(maxsize=_MOST_AMOUNTS)
+def _money(amount: int, currency_code: str) -> str:
+    return format_money(amount, currency(currency_code))
 
 
 def _is_itemised(answer: Answer) -> bool:
