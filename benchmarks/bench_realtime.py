@@ -5,7 +5,7 @@ core; the store and the load client share the other. Sessions of many accounts s
 The floor is aiohttp that returns the body it got, on the same loop (uvloop), on the same core:
 
     echo      an aiohttp Application with one route, as anybody would write it
-    server    aiohttp's low-level Server, which `ocs` uses: the least that aiohttp can do
+    server    aiohttp's low-level Server, the least that aiohttp can do: what `ocs` leaves to it
 
 Runs alternate and the median counts. CPU is read from the kernel, per process; on a machine that
 does other things besides, the ratio of CPU is steadier than that of events a second.
@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import uvloop
 from aiohttp import web
@@ -189,23 +190,26 @@ def ocs_server() -> Iterator[tuple[int, Processes]]:
 @contextmanager
 def _started(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a server until it has told its address, and to the end of the block."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield process, _port_told(process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=READY_WITHIN_S)
+    # A file: nobody reads a pipe meanwhile, and once it is full a worker that logs stands still.
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        try:
+            yield process, _port_told(process, errors)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=READY_WITHIN_S)
 
 
-def _port_told(process: subprocess.Popen[str]) -> int:
+def _port_told(process: subprocess.Popen[str], errors: IO[str]) -> int:
     assert process.stdout is not None
     for line in process.stdout:
         if told := re.search(rf"http://{re.escape(HOST)}:(\d+){PATH}", line):
             return int(told[1])
-    _, errors = process.communicate()
-    raise SystemExit(f"the server did not start:\n{errors}")
+    process.wait()
+    errors.seek(0)
+    raise SystemExit(f"the server did not start:\n{errors.read()}")
 
 
 def _children(pid: int) -> Iterator[tuple[int, str]]:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +34,7 @@ from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.keys import Keys, partition_of
 from ocs.adapters.valkey.ledger import ValkeyLedger
 from ocs.domain.events import Kind
+from ocs.domain.ladder import compile_ladder, packed
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN_BUCKET, MAIN_ONLY, MAIN_PAYER, Bucket, BucketKind, Payer
 from ocs.usecases.addresses import session_address, wallet_address
@@ -54,9 +56,8 @@ PARTITIONS = 256
 CHARGES = 5
 """Of one session: start, three updates, release."""
 MUCH = 10**12
-LADDER = msgspec.Raw(
-    msgspec.msgpack.encode([1000, 0, 0, 0, 0, -1, 0, 0, 60, 60_000, 7, 60, 6, 600, 13])
-)
+ROWS = ((0, 60, Fraction(60_000_007, 1000)), (60, 6, Fraction(600_013, 1000)))
+LADDER = msgspec.Raw(msgspec.msgpack.encode(packed(compile_ladder(Fraction(0), ROWS))))
 RATING = '["a-z","972","Israel, mobile","interval"]'
 INFO = '{"subscriber":"441632960001","called":"97250001","calling":"441632960001"}'
 UNITS = Bucket(

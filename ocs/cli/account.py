@@ -150,6 +150,9 @@ def add_bucket(
     valid_until: Annotated[str, typer.Option(help=_TIME_HELP)] = "",
     increment: Annotated[int, typer.Option(help="Units are paid in steps of this.")] = 1,
     factor: Annotated[int, typer.Option(help="Units taken from it for one used.")] = 1,
+    blocker: Annotated[
+        bool, typer.Option("--blocker", help="No bucket behind it pays for what it may pay for.")
+    ] = False,
     config: ConfigOption = None,
     directory: DirectoryOption = None,
     store: StoreOption = "",
@@ -170,6 +173,7 @@ def add_bucket(
                 zones=tuple(zone or ()),
                 increment_units=increment,
                 factor=factor,
+                blocker=blocker,
             )
         )
         outcome = await office.provisioning.add_bucket(office.tenant, account, wanted)

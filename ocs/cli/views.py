@@ -36,6 +36,7 @@ class ShownBucket(Struct, frozen=True):
     valid_until: str
     usage_types: tuple[str, ...]
     zones: tuple[str, ...]
+    blocker: bool
 
 
 class ShownAccount(Struct, frozen=True):
@@ -133,6 +134,7 @@ def _shown_bucket(bucket: Bucket, numbers: BucketBalance, currency: str) -> Show
         valid_until=shown_time(bucket.valid_until_ms),
         usage_types=bucket.usage_types,
         zones=bucket.zones,
+        blocker=bucket.blocker,
     )
 
 

@@ -30,6 +30,8 @@ class Bucket(Struct, frozen=True, kw_only=True):
     `usage_types` and `zones` (prefixes of the rated number) limit what it pays; empty means
     everything. A units bucket pays whole increments of `increment_units`, counted on the session's
     total, and each used unit takes `factor` units from it. Valid from inclusive, until exclusive.
+    Where a `blocker` may pay, no bucket behind it does, even when it is empty: it is a limit for
+    what it pays for (overrun still falls on `main`).
     """
 
     bucket: str
@@ -41,6 +43,7 @@ class Bucket(Struct, frozen=True, kw_only=True):
     zones: tuple[str, ...] = ()
     increment_units: int = 1
     factor: int = 1
+    blocker: bool = False
 
     def pays(self, usage_type: str, rated_number: str) -> bool:
         """Tell whether this bucket may pay for such use, at any time of its validity."""
@@ -84,9 +87,10 @@ class Wallet(Struct, frozen=True):
             (b for b in self.buckets if b.pays(usage_type, rated_number)),
             key=lambda b: (-b.priority, b.valid_until_ms, b.bucket),
         )
+        blockers = (place for place, b in enumerate(able, 1) if b.blocker)
         return tuple(
             Payer(b.bucket, 0, 1)
             if b.kind is BucketKind.MONEY
             else Payer(b.bucket, b.increment_units, b.factor)
-            for b in able
+            for b in able[: next(blockers, None)]
         )

@@ -5,6 +5,7 @@ They are read from `OCS_CONFORMANCE_DIR`, by default `../shared/conformance` bes
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,21 +19,22 @@ FOLDER: Final = Path(os.environ.get("OCS_CONFORMANCE_DIR", _ROOT.parent / "share
 Case = dict[str, Any]
 
 
-def cases(file: str, kind: str) -> list[Any]:
-    """Return the cases of one kind as test parameters; one that skips where there is no file."""
+def cases(file: str, *kinds: str, wanted: Callable[[Case], bool] = lambda _: True) -> list[Any]:
+    """Return the cases of some kinds as test parameters; one that skips where there are none."""
     path = FOLDER / file
     if not path.is_file():
-        reason = f"no {file}: set OCS_CONFORMANCE_DIR to the folder of the conformance cases"
-        return [pytest.param({}, id="absent", marks=pytest.mark.skip(reason=reason))]
-    found = [case for case in json.loads(path.read_text("utf-8"))["cases"] if case["kind"] == kind]
-    assert found, f"{file} has no cases of kind {kind}"
-    return [
-        pytest.param(
-            case,
-            id=case["id"],
-            marks=[pytest.mark.xfail(reason=UNMET[case["id"]], strict=True)]
-            if case["id"] in UNMET
-            else [],
-        )
-        for case in found
-    ]
+        return _nothing(f"no {file}: set OCS_CONFORMANCE_DIR to the folder of the cases")
+    content = json.loads(path.read_text("utf-8"))
+    every = content["cases"] if isinstance(content, dict) else content
+    found = [case for case in every if case["kind"] in kinds and wanted(case)]
+    return [_parameter(case) for case in found] or _nothing(f"{file} has no {', '.join(kinds)}")
+
+
+def _parameter(case: Case) -> Any:
+    reason = UNMET.get(case["id"])
+    marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
+    return pytest.param(case, id=case["id"], marks=marks)
+
+
+def _nothing(reason: str) -> list[Any]:
+    return [pytest.param({}, id="absent", marks=pytest.mark.skip(reason=reason))]
