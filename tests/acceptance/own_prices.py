@@ -45,7 +45,8 @@ def write_configuration(
 
 
 def _write_tariff(file: Path, usage_type: str, rates: tuple[str, ...]) -> None:
-    _write_lines(file, "# currency = EUR", f"# usage_type = {usage_type}", _RATES, *rates)
+    head = ("# currency = EUR", f"# usage_type = {usage_type}", "# per = 60")
+    _write_lines(file, *head, _RATES, *rates)
 
 
 def _write_lines(file: Path, *lines: str) -> None:

@@ -14,6 +14,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -337,6 +338,22 @@ def test_no_event(client: Client, sent: bytes, status: int, field: str) -> None:
     told, _, answer = client.exchange(dry)
     assert (told, answer["return_name"]) == (200, "OK")
     assert answer["balance"] == {"available": "0.94", "held": "0.06", "currency": "EUR"}
+
+
+def test_a_dry_run_explains_its_price(client: Client) -> None:
+    asked = {"dry_run": True, "explain": True, "subscriber": UNTOUCHED, "session_id": "why"}
+    status, _, answer = client.exchange(body(**asked, requested_units=61))
+    explanation = answer["explanation"]
+    assert (status, explanation["units"], explanation["currency"]) == (200, 61, "EUR")
+    steps = [step for part in explanation["parts"] for step in part["steps"]]
+    assert sum(Decimal(step["amount"]) for step in steps) == Decimal(explanation["total"])
+    assert answer["balance"]["held"] == explanation["total"]
+    services = [{"rating_group": group, "requested_units": 60 * group} for group in (1, 2)]
+    status, _, answer = client.exchange(body(**asked, services=services))
+    totals = [Decimal(service["explanation"]["total"]) for service in answer["services"]]
+    assert (status, totals[1]) == (200, 2 * totals[0])
+    status, _, answer = client.exchange(body(**(asked | {"dry_run": False})))
+    assert (status, answer["field"]) == (400, "explain")
 
 
 # --- The store is away ----------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_a_session_whose_client_went_silent_gives_back_what_it_holds(
     tariff = folder / "config/tariffs/internet.csv"
     header = "prefix,destination,price_1,price_n,interval_1,interval_n"
     tariff.write_text(
-        f"# currency = EUR\n# usage_type = data\n{header}\n*,Internet,0.06,0.06,1,1\n",
+        f"# currency = EUR\n# usage_type = data\n# per = 60\n{header}\n*,Internet,0.06,0.06,1,1\n",
         encoding="utf-8",
     )
     text = config.read_text(encoding="utf-8")

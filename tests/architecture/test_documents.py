@@ -10,7 +10,7 @@ import pytest
 from ocs.domain.results import ResultCode
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 
 
 def tool(name: str) -> ModuleType:

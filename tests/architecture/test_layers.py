@@ -29,6 +29,7 @@ PLANTED = [
     ("entrypoints/planted.py", "import aiohttp", "aiohttp only under entrypoints/http"),
     ("adapters/planted.py", "import hiredis", "hiredis, redis and valkey only under"),
     ("adapters/planted.py", "import prometheus_client", "prometheus_client only in"),
+    ("adapters/planted.py", "import polars", "polars only under adapters/columns"),
     ("bootstrap_planted.py", "import rich", "typer and rich only under cli"),
 ]
 

@@ -51,6 +51,14 @@ def test_the_lock_holds_what_the_project_asks_for(part: str) -> None:
     assert unmet == []
 
 
+def test_a_development_install_has_every_extra() -> None:
+    """What an extra brings is tested; without it those tests would be skipped everywhere."""
+    extras = dict(project()["project"]["optional-dependencies"])
+    development = set(extras.pop("dev"))
+    assert extras
+    assert [each for asked in extras.values() for each in asked if each not in development] == []
+
+
 def test_every_locked_package_has_hashes_and_one_place() -> None:
     runtime, development = locked("runtime"), locked("development")
     assert set(runtime) & set(development) == set()
