@@ -12,11 +12,14 @@
 --   * A name in capitals is a number, written into its places when the files are joined
 --     (functions.py): Lua allows 200 locals, and reads a number faster than a local of the file.
 --
--- What costs time here, in instructions of the processor: a call of a function 350, a new table 800
--- and more, a field of a table 110 to read and 170 to write, a sum 50, a local nothing; a value of
--- a record 300 with `struct` and 600 with `cmsgpack`; a command of the store 8,000. So records are
--- fixed forms read by one call of `struct`, short arrays with named places stand for objects, what
--- many calls share is parsed once (`remember`), and the lines that every charge walks call little.
+-- What costs time here, in instructions of the processor: a call of a function 300, a new table 600
+-- to 2,000, a field of a table 120 to read and 140 to write, a sum 40, a local nothing, one of the
+-- file 5; a text 400 and 3 a byte, for it is hashed; a value of a record 155 to read with `struct`
+-- and 250 to write, besides 540 for the call, and 13 a byte of text that is packed; a command of the
+-- store 7,000 to 20,000. So records are fixed forms read by one call of `struct`, long texts are
+-- joined, short arrays with named places stand for objects, what is in progress stands in locals of
+-- the file, what many calls share is parsed once (`remember`), and the lines that every charge walks
+-- call little.
 local MAX_AMOUNT = 9007199254740991 -- 2^53 - 1
 local FOREVER_MS = 9007199254740991 -- the end of a bucket that has none
 local MAX_DENOMINATOR = 67108864 -- 2^26: up to here floor(a / b) of doubles is exact (ladder.lua)
