@@ -23,6 +23,7 @@ from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.keys import PARTITIONS_KEY
 from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.adapters.valkey.records import RECORD_FORM
 from ocs.config.settings import Durability, Settings
 
 START_PATIENCE_S = 5.0
@@ -107,18 +108,30 @@ def make_ledger(settings: Settings, connection: Connection) -> ValkeyLedger:
     return ValkeyLedger(connection, settings.ledger.partitions, assemble(), patience_s=patience_s)
 
 
-async def _check_partitions(connection: Connection, wanted: int, *, first_start: bool) -> None:
-    """Hold the settings against the number that the store was begun with.
+def begun_with(partitions: int) -> str:
+    """Spell what a store remembers of how it was begun."""
+    return f"{partitions} form {RECORD_FORM}"
 
-    With another number every wallet would be looked for in the wrong place, and made anew there.
+
+async def _check_partitions(connection: Connection, wanted: int, *, first_start: bool) -> None:
+    """Hold settings and program against what the store was begun with.
+
+    With another number of partitions every wallet would be looked for in the wrong place, and made
+    anew there; records of another form would be read as other amounts.
     """
     if first_start:
-        await connection.execute("SET", PARTITIONS_KEY, wanted, "NX")
+        await connection.execute("SET", PARTITIONS_KEY, begun_with(wanted), "NX")
     found = await connection.execute("GET", PARTITIONS_KEY)
-    if found is None:
+    if not isinstance(found, bytes):
         raise CannotStart(f"the store at {connection.address} was never used by `ocs serve`")
-    if found != str(wanted).encode():
-        number = found.decode(errors="replace") if isinstance(found, bytes) else found
+    number, _, form = found.decode(errors="replace").partition(" form ")
+    if form != str(RECORD_FORM):
+        raise CannotStart(
+            f"the store holds records of {f'form {form}' if form else 'an earlier form'}, and this"
+            f" version of ocs reads form {RECORD_FORM}: use the version that wrote them, or begin"
+            " with another data directory (--dir)"
+        )
+    if number != str(wanted):
         raise CannotStart(
             f"the store was begun with {number} partitions and [ledger] partitions is {wanted}:"
             " set it back, it can never be changed"

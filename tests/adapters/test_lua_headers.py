@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ocs.adapters.valkey.functions import LUA_FILES, assemble
+from ocs.adapters.valkey.records import RECORD_FORM
 
 LUA = Path(__file__).parents[2] / "ocs" / "adapters" / "valkey" / "lua"
 FUNCTIONS = tuple(name for name in LUA_FILES if "register_function" in (LUA / name).read_text())
@@ -55,3 +56,10 @@ def test_the_statuses_that_are_stated_are_those_that_are_returned(name: str) -> 
 
 def test_the_library_registers_the_five_verbs() -> None:
     assert assemble().verbs == {"charge", "credit", "expire", "define", "park"}
+
+
+def test_script_and_program_have_the_same_form_of_records() -> None:
+    [form] = re.findall(
+        r"^local FORM = (\d+)$", (LUA / "records.lua").read_text("utf-8"), re.MULTILINE
+    )
+    assert int(form) == RECORD_FORM

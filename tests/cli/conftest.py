@@ -6,6 +6,7 @@ import pytest
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.keys import PARTITIONS_KEY
+from ocs.bootstrap.stores import begun_with
 from ocs.config.settings import Ledger
 from tests.cli.terminal import Terminal
 
@@ -27,5 +28,5 @@ def execute(store_server: EmbeddedStore) -> Execute:
 def terminal(store_server: EmbeddedStore, execute: Execute) -> Terminal:
     """A terminal beside a store that a service has begun and left empty."""
     execute("FLUSHALL")
-    execute("SET", PARTITIONS_KEY, Ledger().partitions)
+    execute("SET", PARTITIONS_KEY, begun_with(Ledger().partitions))
     return Terminal({"OCS_STORE_URL": store_server.url})

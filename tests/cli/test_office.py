@@ -282,6 +282,16 @@ def test_no_store_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "is `ocs serve` running" in line
 
 
+@pytest.mark.parametrize(("kept", "told"), [("256", "an earlier form"), ("256 form 99", "form 99")])
+def test_records_of_another_version_are_not_touched(
+    terminal: Terminal, execute: Execute, kept: str, told: str
+) -> None:
+    execute("SET", PARTITIONS_KEY, kept)
+    terminal.run("account", "create", "acme", "--currency", "EUR", expect=1)
+    assert f"the store holds records of {told}, and this version of ocs reads" in terminal.stderr
+    assert _keys(execute) == [PARTITIONS_KEY.encode()]
+
+
 def test_a_store_of_somebody_else_is_not_touched(terminal: Terminal, execute: Execute) -> None:
     execute("DEL", PARTITIONS_KEY)
     terminal.run("account", "create", "acme", "--currency", "EUR", expect=1)

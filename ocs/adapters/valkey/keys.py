@@ -22,6 +22,7 @@ from zlib import crc32
 from ocs.usecases.addresses import quoted
 
 PARTITIONS_KEY: Final = "ocs:partitions"
+"""Says with how many partitions a store was begun, and in which form its records are."""
 
 
 def partition_of(address: str, partitions: int) -> int:

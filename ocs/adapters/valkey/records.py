@@ -28,6 +28,9 @@ from ocs.usecases.ports import (
     WalletDefinition,
 )
 
+RECORD_FORM: Final = 3
+"""The version of the forms; `lua/records.lua` has the same. Nothing reads another one."""
+
 _MONEY: Final = BucketKind.MONEY
 
 
