@@ -101,6 +101,23 @@ async def test_faults_are_answered_each_in_its_place(
     assert codes(answers) == [ResultCode.TOO_BUSY, ResultCode.OK, ResultCode.OUTCOME_UNKNOWN]
 
 
+async def test_a_store_that_goes_away_when_it_is_asked_again_is_a_fault_of_that_event(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = WalletDefinition(version=2, currency="EUR", buckets=())
+
+    async def stale_always(calls: Sequence[ChargeCall]) -> list[Reply | Exception]:
+        return [Reply(ResultCode.OK, stale=stale) for _ in calls]
+
+    async def gone(_call: ChargeCall) -> Reply:
+        raise LedgerUnavailable("away")
+
+    monkeypatch.setattr(office.ledger, "charge_all", stale_always)
+    monkeypatch.setattr(office.ledger, "charge", gone)
+    answers = await office.charger.charge_all([named("s1"), named("s2", "bob")])
+    assert codes(answers) == [ResultCode.TOO_BUSY] * 2
+
+
 async def test_a_bug_hits_one_event_only(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """In preparing, in the ledger, and on the slow way."""
     peek = office.directory.peek

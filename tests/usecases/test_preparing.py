@@ -140,7 +140,9 @@ def test_prices_of_one_rate_are_made_once() -> None:
     assert priced("331").segments[0] is priced("332").segments[0]
 
 
-def test_a_price_is_remembered_until_other_tariffs_are_loaded() -> None:
+def test_a_price_is_remembered_until_other_tariffs_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     plan = Plan("plain", plan_tariffs("flat"))
     preparer = Preparer(ChargeLimits(), {plan.name: plan}, {})
     payment = Payment(SessionKey("plain", "alice", "alice", "s"), plan, "EUR", None)
@@ -155,3 +157,10 @@ def test_a_price_is_remembered_until_other_tariffs_are_loaded() -> None:
     assert a_minute(preparer.price(event, payment, after)) == [(0, 200)]
     dollars = msgspec.structs.replace(payment, currency="USD")
     assert preparer.price(event, dollars, after).code is ResultCode.RATING_FAILED
+    monkeypatch.setattr("ocs.usecases.preparing._MOST_NUMBERS_KEPT", 2)
+    kept = preparer.price(event, payment, after)
+    for number in ("4931", "4932"):
+        preparer.price(msgspec.structs.replace(event, rated_number=number), payment, after)
+    anew = preparer.price(event, payment, after)
+    assert anew == kept
+    assert anew is not kept
