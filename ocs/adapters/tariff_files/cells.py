@@ -5,6 +5,7 @@ a row holds, because a deck has far fewer of those tuples than rows.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -15,7 +16,7 @@ from ocs.adapters.tariff_files.values import Instant, read_instant, read_truth, 
 from ocs.domain.ladder import FREE, Ladder
 from ocs.domain.money import Currency
 from ocs.domain.prefix_trie import MAX_PREFIX_DIGITS
-from ocs.domain.rates import MODELS
+from ocs.domain.rates import MODELS, RateModel
 from ocs.domain.rates.fields import RateFieldError
 from ocs.domain.rates.flat import Blocked
 from ocs.domain.rates.terms import Terms
@@ -23,6 +24,7 @@ from ocs.domain.tariff import CATCH_ALL
 from ocs.domain.timing import Timing
 
 _LONGEST_NAME: Final = 255
+_MOST_LADDERS_KEPT: Final = 20_000
 
 
 class CellErrors(ValueError):
@@ -75,6 +77,12 @@ def read_destination(text: str) -> str:
     return _name("destination", text)
 
 
+@lru_cache(maxsize=_MOST_LADDERS_KEPT)
+def _ladder_of(rate: RateModel, money: Currency, usage_type: str) -> Ladder:
+    """Compile a rate once, however many price lists have it."""
+    return rate.compile(money, usage_type)
+
+
 def read_price(
     cells: tuple[str, ...], columns: Columns, settings: Settings, money: Currency
 ) -> Entry:
@@ -94,7 +102,7 @@ def read_price(
         raise CellErrors([("timing", f"{shown(timing)} is not defined; the file defines {known}")])
     rate = rate_of(columns.model, settings.defaults | _values(texts, columns, settings))
     try:
-        ladder = rate.compile(money, settings.usage_type)
+        ladder = _ladder_of(rate, money, settings.usage_type)
     except RateFieldError as error:
         raise CellErrors([(error.field, str(error))]) from error
     except ValueError as error:
