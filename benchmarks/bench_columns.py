@@ -21,22 +21,14 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from ocs.adapters import columns
 from ocs.adapters.columns import PRICES, ColumnRater
 from ocs.adapters.tariff_files import build, open_current
 from ocs.domain.plan import Plan
 from ocs.domain.tariff import plan_tariffs
 
 TARIFFS = Path(__file__).parents[1] / "config/tariffs"
-CDRS = {
-    "tenant": pl.String,
-    "plan": pl.String,
-    "usage_type": pl.String,
-    "called": pl.String,
-    "caller": pl.String,
-    "trunk": pl.String,
-    "answer_ms": pl.Int64,
-    "units": pl.Int64,
-}
+CDRS = {name: kind for name, kind in columns.CDRS.items() if name != "answered"}
 DAY_MS = 86_400_000
 MORNING_MS = 1_789_776_000_000  # 2026-09-19 00:00 UTC
 BATCH = 200_000

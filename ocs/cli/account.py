@@ -18,7 +18,7 @@ from ocs.cli.office import (
 )
 from ocs.cli.options import ASKED_WRONGLY, ConfigOption, DirectoryOption, JsonOption, fail
 from ocs.cli.views import ShownAccount, account_table, shown_account
-from ocs.domain.plan import USAGE_TYPES
+from ocs.domain.usage import USAGE_TYPES
 from ocs.domain.wallet import FOREVER_MS, Bucket, BucketKind
 from ocs.usecases.provisioning import (
     Outcome,

@@ -23,8 +23,9 @@ from ocs.config.settings import Settings, Tenant
 from ocs.domain.explain import ExplainedPart, Explanation, explain
 from ocs.domain.money import MAX_UNITS
 from ocs.domain.numbers import clean_number
-from ocs.domain.plan import USAGE_TYPES, Plan
+from ocs.domain.plan import Plan
 from ocs.domain.tariff import Used
+from ocs.domain.usage import USAGE_TYPES
 from ocs.domain.zones import zone_named
 
 _BLOCKED: Final = 1

@@ -23,7 +23,7 @@ from ocs.cli.instants import instant_ms
 from ocs.cli.office import people, show_json
 from ocs.cli.options import ASKED_WRONGLY, ConfigOption, JsonOption, fail, settings_of
 from ocs.domain.money import MAX_UNITS
-from ocs.domain.plan import USAGE_TYPES
+from ocs.domain.usage import USAGE_TYPES
 from ocs.domain.zones import zone_named
 from ocs.usecases.price_lists import Fault
 from ocs.usecases.tariff_diff import Change, Question, TariffDiff

@@ -27,9 +27,10 @@ from ocs.domain.money import (
     format_money,
     round_fraction,
 )
-from ocs.domain.plan import LONGEST_LIFE_S, VOICE, Plan, rates_of
+from ocs.domain.plan import LONGEST_LIFE_S, Plan, rates_of
 from ocs.domain.rating import Part, Segment, rate_use
 from ocs.domain.tariff import ANY_CURRENCY, WHOLE_PERCENT, Rate, Used
+from ocs.domain.usage import VOICE
 from ocs.domain.zones import Zone, zone_named
 
 _NO_MONEY: Final = Currency("", 2)

@@ -22,11 +22,7 @@ from ocs.domain.tariff import (
     Used,
     untimed,
 )
-
-VOICE: Final = "voice"
-"""The one usage type whose units are seconds of elapsed time."""
-USAGE_TYPES: Final = ("voice", "data", "sms", "mms", "event")
-"""What can be used. Units: seconds, bytes, and one for each message or event."""
+from ocs.domain.usage import USAGE_TYPES, VOICE
 
 LONGEST_LIFE_S: Final = 604_800
 """No call lasts longer, whatever is configured: its price is looked up for no later time."""

@@ -16,9 +16,10 @@ from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.generation import Generation
 from ocs.domain.ladder import Ladder
 from ocs.domain.money import MAX_UNITS
-from ocs.domain.plan import VOICE, Plan, rates_of
+from ocs.domain.plan import Plan, rates_of
 from ocs.domain.results import ResultCode
 from ocs.domain.tariff import ANY_CURRENCY, Rate, Used
+from ocs.domain.usage import VOICE
 from ocs.domain.wallet import MAIN_ONLY, Payer, Wallet
 from ocs.domain.zones import UTC_ZONE, Zone
 from ocs.usecases.ports import (

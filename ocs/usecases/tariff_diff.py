@@ -17,9 +17,10 @@ import msgspec
 
 from ocs.domain.generation import Generation
 from ocs.domain.money import currency, format_money
-from ocs.domain.plan import LONGEST_LIFE_S, VOICE
+from ocs.domain.plan import LONGEST_LIFE_S
 from ocs.domain.rating import Segment, rate_use
 from ocs.domain.tariff import CATCH_ALL, PlanTariff, Rate, Used
+from ocs.domain.usage import VOICE
 from ocs.domain.zones import UTC_ZONE, Zone
 
 _SECOND_MS: Final = 1000

@@ -4,7 +4,6 @@ Events may be a few minutes ahead of the service's clock, so a whole call can be
 switch that is a minute away.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,13 +21,6 @@ AHEAD_S = 60
 CHEAP, DEAR = "0.06", "0.60"
 PLACES = ("Asia/Tokyo", "UTC")
 """Of two zones far apart, one is far from midnight."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: the store's socket lies below it."""
-    with tempfile.TemporaryDirectory(prefix="ocs-") as name:
-        yield Path(name)
 
 
 def peak_hours(switch: datetime) -> str:

@@ -7,9 +7,7 @@ from its start to its end, and the books are right afterwards.
 """
 
 import signal
-import tempfile
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -73,13 +71,6 @@ class Caller(threading.Thread):
 
 def _has_swapped(service: Service, times: int) -> bool:
     return service.log().count("serves tariffs") >= times
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: the store's socket lies below it."""
-    with tempfile.TemporaryDirectory(prefix="ocs-") as name:
-        yield Path(name)
 
 
 def test_a_hundred_reloads_under_load(folder: Path) -> None:

@@ -7,7 +7,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +21,6 @@ from tests.acceptance.service import ROOT, Client, Service, command, run, until,
 pytestmark = pytest.mark.slow
 
 Start = Callable[..., Service]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: the store's socket lies below it."""
-    with tempfile.TemporaryDirectory(prefix="ocs-") as name:
-        yield Path(name)
 
 
 @pytest.fixture

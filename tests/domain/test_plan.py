@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ocs.domain.ladder import cost
-from ocs.domain.plan import USAGE_TYPES, Plan
+from ocs.domain.plan import Plan
 from ocs.domain.tariff import plan_tariffs
+from ocs.domain.usage import USAGE_TYPES
 
 
 def test_a_plan_has_a_default_for_whatever_it_leaves_out() -> None:

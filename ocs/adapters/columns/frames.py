@@ -5,7 +5,7 @@ from typing import Any, Final
 import polars as pl
 
 from ocs.domain.money import MAX_UNITS
-from ocs.domain.plan import VOICE
+from ocs.domain.usage import VOICE
 
 CDRS: Final[dict[str, type[pl.DataType]]] = {
     "tenant": pl.String,

@@ -12,12 +12,14 @@ import polars as pl
 from ocs.adapters.columns.flat import sections_of
 from ocs.adapters.columns.frames import INDEXED, PRICES, cdrs_of, parted
 from ocs.adapters.columns.paths import MOST_ROWS_KEPT, Path
+from ocs.domain.explain import segments_of
 from ocs.domain.generation import Generation
 from ocs.domain.money import MAX_AMOUNT
-from ocs.domain.plan import VOICE, Plan
-from ocs.domain.rating import Segment, rate_use
+from ocs.domain.plan import Plan
+from ocs.domain.rating import rate_use
 from ocs.domain.results import ResultCode
 from ocs.domain.tariff import PlanTariff, Rate, Used
+from ocs.domain.usage import VOICE
 from ocs.domain.zones import UTC_ZONE, Zone
 
 _SECOND_MS: Final = 1_000
@@ -115,8 +117,9 @@ def _price(
     rate = schedule[0][1]
     if rate.blocked:
         return (None, *_about(rate), ResultCode.RATE_BLOCKED)
-    segments = [Segment(at_ms, later.ladder) for at_ms, later in schedule if not later.blocked]
-    amount = rate_use(segments, units, used.at_ms, timed=timed, answered=answered).total
+    amount = rate_use(
+        segments_of(schedule), units, used.at_ms, timed=timed, answered=answered
+    ).total
     if amount > MAX_AMOUNT:
         return (None, *_about(rate), ResultCode.RATING_FAILED)
     return (amount, *_about(rate), ResultCode.OK)

@@ -25,11 +25,11 @@ from ocs.adapters.tariff_files.columns import TERMS, check_defaults, columns_of
 from ocs.adapters.tariff_files.timings import read_timings
 from ocs.adapters.tariff_files.values import Instant, Reader, one_of, read_instant, read_quantity
 from ocs.domain.money import Currency, currency
-from ocs.domain.plan import USAGE_TYPES
 from ocs.domain.rates import MODELS
 from ocs.domain.rates.fields import RateFieldError
 from ocs.domain.tariff import ALWAYS_FROM_MS, NEVER_ENDS_MS
 from ocs.domain.timing import Timing
+from ocs.domain.usage import USAGE_TYPES
 from ocs.domain.zones import zone_named
 
 _SETTING: Final = re.compile(r"#+\s*([^=]*?)\s*=\s*(.*?)\s*")

@@ -25,11 +25,11 @@ from ocs.adapters.tariff_import.cgrates_plan import (
 )
 from ocs.adapters.tariff_import.cgrates_plan import Timing as PeerTiming
 from ocs.domain.money import Currency, Rounding, parse_decimal
-from ocs.domain.rates.fields import VOICE
 from ocs.domain.rates.steps import PriceStep
 from ocs.domain.rates.terms import Terms
 from ocs.domain.rates.timed import Timed
 from ocs.domain.timing import Timing
+from ocs.domain.usage import VOICE
 
 _ROUNDINGS: Final = {
     "*up": Rounding.UP,

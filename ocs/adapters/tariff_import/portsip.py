@@ -15,8 +15,9 @@ import msgspec
 from ocs.adapters.tariff_import.json_source import SourceError, number, read_json
 from ocs.domain.money import Currency, currency
 from ocs.domain.prefix_trie import MAX_PREFIX_DIGITS
-from ocs.domain.rates.fields import VOICE, RateFieldError
+from ocs.domain.rates.fields import RateFieldError
 from ocs.domain.rates.interval import Interval
+from ocs.domain.usage import VOICE
 from ocs.usecases.price_lists import (
     Fault,
     Imported,

@@ -9,11 +9,9 @@ from fractions import Fraction
 from typing import Final
 
 from ocs.domain.money import MAX_UNITS, Currency, exact_decimal
+from ocs.domain.usage import DATA, VOICE
 
 SECONDS_A_MINUTE: Final = 60
-
-VOICE: Final = "voice"
-DATA: Final = "data"
 
 
 class RateFieldError(ValueError):

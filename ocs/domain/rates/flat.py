@@ -12,8 +12,9 @@ import msgspec
 
 from ocs.domain.ladder import FREE, Ladder
 from ocs.domain.money import Currency
-from ocs.domain.rates.fields import DATA, VOICE, money_of
+from ocs.domain.rates.fields import money_of
 from ocs.domain.rates.terms import Amounts, Terms
+from ocs.domain.usage import DATA, VOICE
 
 _WHOLE_SESSIONS: Final = (VOICE, DATA)
 

@@ -16,8 +16,9 @@ import msgspec
 
 from ocs.domain.ladder import Ladder
 from ocs.domain.money import Currency
-from ocs.domain.rates.fields import VOICE, count_of, fraction_of, money_of, per_of
+from ocs.domain.rates.fields import count_of, fraction_of, money_of, per_of
 from ocs.domain.rates.terms import Amounts, Terms
+from ocs.domain.usage import VOICE
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):

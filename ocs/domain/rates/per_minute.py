@@ -10,8 +10,9 @@ import msgspec
 
 from ocs.domain.ladder import Ladder
 from ocs.domain.money import Currency
-from ocs.domain.rates.fields import SECONDS_A_MINUTE, VOICE, RateFieldError, count_of, money_of
+from ocs.domain.rates.fields import SECONDS_A_MINUTE, RateFieldError, count_of, money_of
 from ocs.domain.rates.terms import Amounts, Terms
+from ocs.domain.usage import VOICE
 
 
 class PerMinute(msgspec.Struct, frozen=True, kw_only=True):

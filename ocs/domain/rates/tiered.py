@@ -13,9 +13,10 @@ import msgspec
 
 from ocs.domain.ladder import Ladder
 from ocs.domain.money import Currency
-from ocs.domain.rates.fields import VOICE, count_of, money_of
+from ocs.domain.rates.fields import count_of, money_of
 from ocs.domain.rates.steps import PriceStep, end_of, rows_of
 from ocs.domain.rates.terms import Amounts, Terms
+from ocs.domain.usage import VOICE
 
 
 class Tiered(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,9 +22,10 @@ import msgspec
 
 from ocs.domain.ladder import Ladder
 from ocs.domain.money import MAX_UNITS, Currency
-from ocs.domain.rates.fields import VOICE, RateFieldError, count_of, money_of, per_of
+from ocs.domain.rates.fields import RateFieldError, count_of, money_of, per_of
 from ocs.domain.rates.steps import PriceStep, end_of, rows_of
 from ocs.domain.rates.terms import Amounts, Terms
+from ocs.domain.usage import VOICE
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
