@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ocs.domain.events import Kind
+from ocs.domain.events import Kind, Reporting
 from ocs.domain.ladder import Ladder, compile_ladder, packed
 from ocs.domain.wallet import MAIN_BUCKET, MAIN_ONLY, Bucket, BucketKind
 from ocs.usecases.ports import (
@@ -20,6 +20,7 @@ from ocs.usecases.ports import (
     Reply,
     Segment,
     ServiceCall,
+    ServiceResult,
     SessionKey,
     WalletDefinition,
     WalletKey,
@@ -107,6 +108,28 @@ async def credit(bench: Bench, amount: int, bucket: str, reference: str) -> None
 def result_of(reply: Reply) -> ChargeResult:
     assert reply.result
     return reply.result
+
+
+def total(used: int = 0, ask: int = -1, *args: Any, **fields: Any) -> ServiceCall:
+    """A use whose `used` is a running total."""
+    return use(used, ask, *args, reporting=Reporting.TOTAL, **fields)
+
+
+def later(used: int = 0, ask: int = -1, *args: Any, **fields: Any) -> ServiceCall:
+    """A use that is settled at the release."""
+    return use(used, ask, *args, reporting=Reporting.AT_RELEASE, **fields)
+
+
+async def charged(bench: Bench, kind: str, number: int, *uses: ServiceCall) -> ChargeResult:
+    """Charge session s1, and look at the books."""
+    result = result_of(await bench.ledger.charge(call(kind, number, *uses)))
+    await bench.check(FAMILY)
+    return result
+
+
+async def charge(bench: Bench, kind: str, number: int, *uses: ServiceCall) -> ServiceResult:
+    """The same, for what became of the first service."""
+    return (await charged(bench, kind, number, *uses)).services[0]
 
 
 async def main(bench: Bench) -> tuple[int, int]:

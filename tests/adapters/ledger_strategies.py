@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from ocs.domain.events import Reporting
 from ocs.domain.ladder import Ladder, Row, packed
 from ocs.domain.money import MAX_UNITS, Rounding
 from ocs.domain.wallet import FOREVER_MS, MAIN, Bucket, BucketKind
@@ -115,7 +116,10 @@ def limits() -> st.SearchStrategy[ChargeLimits]:
 
 
 def use(groups: dict[str, list[str]]) -> st.SearchStrategy[dict[str, Any]]:
-    """What is reported and asked for; `groups` names the subjects of each rating group."""
+    """What is reported and asked for; `groups` names the subjects of each rating group.
+
+    Where totals are reported, `back` is how far one falls behind what was used.
+    """
     return st.sampled_from(sorted(groups)).flatmap(
         lambda group: st.fixed_dictionaries(
             {
@@ -124,6 +128,11 @@ def use(groups: dict[str, list[str]]) -> st.SearchStrategy[dict[str, Any]]:
                 "used": st.one_of(st.just(0), st.integers(1, 25), st.integers(0, 130)),
                 "ask": st.sampled_from([60, 60, 20, 0, 1, 45, 130]),
                 "cap": st.sampled_from([130, 130, 50]),
+                "reporting": st.sampled_from(Reporting),
+                "back": st.sampled_from([0, 0, 0, 3, 45]),
+                "before": st.sampled_from([0, 0, 0, 7, 40]),
+                "before_subject": st.sampled_from(groups[group]),
+                "coming": st.sampled_from([None, None, *groups[group]]),
             }
         )
     )

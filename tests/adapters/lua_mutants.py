@@ -97,8 +97,8 @@ MUTANTS = (
     Mutant(
         "the clock of the wallet is ignored",
         "charge.lua",
-        "most(ms_of(id), wallet[W_LAST_MS])",
-        "ms_of(id)",
+        "  if last_ms > now_ms then now_ms = last_ms end\n",
+        "",
     ),
     Mutant(
         "debits are not counted",
@@ -153,7 +153,10 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "what was held is not used first", "settle.lua", "  n = settle_from_holds(svc, n)\n", ""
+        "what was held is not used first",
+        "settle.lua",
+        "n = settle_from_holds(svc, n - use_room(svc, n))",
+        "n = n - use_room(svc, n)",
     ),
     Mutant(
         "the list does not pay",
@@ -162,7 +165,10 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "room is ignored", "settle.lua", "local n = used - use_room(svc, used)", "local n = used"
+        "room is ignored",
+        "settle.lua",
+        "n = settle_from_holds(svc, n - use_room(svc, n))",
+        "n = settle_from_holds(svc, n)",
     ),
     Mutant(
         "overrun is not told",
@@ -192,7 +198,7 @@ MUTANTS = (
     Mutant(
         "what is free takes units",
         "charge.lua",
-        "if use[U_FREE] == 1 then\n      use[U_PAYERS]",
+        "if free == 1 then\n      use[U_PAYERS]",
         "if false then\n      use[U_PAYERS]",
     ),
     # Prices

@@ -76,7 +76,7 @@ PRICE_MUTANTS = (
     Mutant(
         "nothing is paid back",
         "settle.lua",
-        "  if used > 0 and svc[P_TAKEN] ~= NOTHING then pay_back(svc) end\n",
+        "  if used ~= 0 and svc[P_TAKEN] ~= NOTHING then pay_back(svc) end\n",
         "",
     ),
     Mutant(
@@ -114,8 +114,8 @@ PRICE_MUTANTS = (
     Mutant(
         "a fee without use is paid back",
         "settle.lua",
-        "svc[P_PRICE][X_FALLS] and svc[P_PRICED] > 0 then",
-        "svc[P_PRICE][X_FALLS] then",
+        "svc[P_PRICE][X_FALLS]) and svc[P_PRICED] > 0 then",
+        "svc[P_PRICE][X_FALLS]) then",
     ),
     Mutant(
         "behind a switch nobody knows who paid",

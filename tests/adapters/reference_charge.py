@@ -5,6 +5,7 @@ Settling and holding are the same walk (`reference_price.py`) over different pur
 
     settle   what this service held | the list, valid at the time of use | `main` without a bottom
     hold     the list, valid at the event's time
+    go back  what a total says was not used after all
     pay back what was paid above the cost so far, to who paid it, the last one first
 
 A held money pool is debited, not given back and debited again: only what is left of it goes back.
@@ -12,9 +13,10 @@ A held money pool is debited, not given back and debited again: only what is lef
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import product
 from math import inf
 
-from ocs.domain.events import Kind
+from ocs.domain.events import Kind, Reporting
 from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State
 from ocs.domain.wallet import MAIN, MAIN_ONLY, BucketKind
@@ -46,7 +48,10 @@ class Charge:
         if self.call.kind is not Kind.EVENT:
             self.session.answer_ms = self.answer_ms
         self.services = [self._service(named) for named in self.call.services]
-        charged = [service.meter.charged if service else 0 for service in self.services]
+        before = [
+            (service.meter.elapsed, service.meter.charged) if service else (0, 0)
+            for service in self.services
+        ]
         for service, named in zip(self.services, self.call.services, strict=True):
             if service:
                 self._settle_named(service, named)
@@ -57,9 +62,9 @@ class Charge:
         if self._release_of_nothing():
             code = ResultCode.UNKNOWN_SESSION
         return [
-            self._finish(service, named, holds=line.holds, code=code, charged_before=before)
-            for service, named, before in zip(
-                self.services, self.call.services, charged, strict=True
+            self._finish(service, named, holds=line.holds, code=code, before=counters)
+            for service, named, counters in zip(
+                self.services, self.call.services, before, strict=True
             )
         ]
 
@@ -86,7 +91,8 @@ class Charge:
             return self.session.answer_ms
         if self.call.answer_ms > 0:
             return self.call.answer_ms
-        timed = [named.used_units for named in self.call.services if named.timed]
+        told = [named for named in self.call.services if not self._waits(named)]
+        timed = [named.used_units for named in told if named.timed]
         used = next((units for units in timed if units), 0)
         return self.call.event_ms - used * SECOND_MS if used else 0
 
@@ -111,13 +117,35 @@ class Charge:
             self.session.services[named.rating_group] = service
         return service
 
+    def _waits(self, named: ServiceCall) -> bool:
+        """Whether nothing of this service is settled before its release."""
+        waiting = self.call.kind in (Kind.START, Kind.UPDATE)
+        return waiting and named.reporting == Reporting.AT_RELEASE
+
+    def _units(self, meter: Meter, named: ServiceCall) -> int:
+        """What a report settles: what it says, or what its total is above what was used."""
+        if self.call.kind is Kind.EVENT or named.reporting == Reporting.DELTA:
+            return named.used_units
+        units = named.used_units - meter.elapsed
+        sets = self.call.kind is Kind.RELEASE and self.session.state is not State.CLOSED
+        return units if sets else max(0, units)
+
     def _settle_named(self, service: Service, named: ServiceCall) -> None:
         """Timed services settle by the old subject and then switch; the others switch first."""
         meter = service.meter
+        waits, units = self._waits(named), self._units(meter, named)
+        meter.totals = named.reporting == Reporting.TOTAL and not meter.one_shot
+        first = max(0, min(named.before_units, units)) if named.before and named.segments else 0
+        if first and not waits:
+            if meter.subject != named.before_subject:
+                meter.change_subject(named.before_subject, named.before)
+            self._settle(service, named, first, more=True)
+            units -= first
         changes = meter.subject != named.subject and bool(named.segments)
         if changes and not meter.timed:
             self._change_subject(meter, named)
-        self._settle(service, named, named.used_units)
+        if not waits:
+            self._settle(service, named, units)
         if changes and meter.timed:
             self._change_subject(meter, named)
 
@@ -125,21 +153,40 @@ class Charge:
     def _change_subject(meter: Meter, named: ServiceCall) -> None:
         meter.change_subject(named.subject, named.segments)
 
-    def _settle(self, service: Service, named: ServiceCall, used: int) -> None:
-        meter = service.meter
+    def _settle(
+        self, service: Service, named: ServiceCall, units: int, *, more: bool = False
+    ) -> None:
+        """`more`: of the same report; what is held is kept for it."""
+        meter, used = service.meter, max(0, units)
+        if units < 0:
+            payers = MAIN_ONLY if named.free else named.payers
+            known = [payer for payer in payers if self.wallet.bucket(payer.bucket)]
+            self._debit(meter.take_back(-units, known))
         if self.call.answered and not used and not meter.elapsed:
             meter.fee_due = meter.fee_due or self._money_pays_first(service, named)
         timeline = self._timeline(meter)
         from_holds = Walk(meter, timeline, of_hold=True)
-        rest = used - from_holds.use(used, self._held(service))
+        held = self._held(service)
+        rest = used - from_holds.use(used, held)
         self._debit(from_holds.payments)
-        give_back(self.wallet, service)
+        self._keep(service, held)
+        if not more:
+            give_back(self.wallet, service)
         from_list = Walk(meter, timeline)
         rest -= from_list.use(rest, self._list(named))
         self._debit(from_list.payments)
         self._overrun(meter, named, rest)
-        if used:
+        if units:
             self._pay_back(meter)
+
+    def _keep(self, service: Service, purses: list[Purse]) -> None:
+        """Hold no more than what the purses of a hold still have."""
+        for hold, purse in zip(service.held, purses, strict=True):
+            self.wallet.buckets[hold.bucket].held -= hold.amount - purse.amount
+        service.held = [
+            hold._replace(amount=purse.amount)
+            for hold, purse in zip(service.held, purses, strict=True)
+        ]
 
     def _overrun(self, meter: Meter, named: ServiceCall, units: int) -> None:
         """What nobody paid for is `main`'s, but for what a grace had put off until then."""
@@ -213,17 +260,17 @@ class Charge:
         *,
         holds: bool,
         code: ResultCode | None,
-        charged_before: int,
+        before: tuple[int, int],
     ) -> ServiceResult:
+        """`before`: elapsed and charged, before this charge."""
         granted, validity_s, final = 0, 0, False
-        settled = named.used_units if service else 0
         if service is None:
             code = ResultCode.NO_RATE
         elif holds and (named.ask_units > 0 or self.call.kind is Kind.START):
             code, granted, validity_s, final = self._ask(service, named)
-            settled += granted if self.call.kind is Kind.EVENT else 0
         elif holds and self.call.kind is Kind.UPDATE:
             validity_s = self.call.limits.validity_s
+        elapsed = service.meter.elapsed if service else 0
         charged = service.meter.charged if service else 0
         return ServiceResult(
             rating_group=named.rating_group,
@@ -231,8 +278,8 @@ class Charge:
             granted_units=granted,
             validity_s=validity_s,
             final_unit=final,
-            settled_units=settled,
-            settled_amount=charged - charged_before,
+            settled_units=elapsed - before[0],
+            settled_amount=charged - before[1],
             total_amount=charged,
         )
 
@@ -241,7 +288,7 @@ class Charge:
         limits, meter = self.call.limits, service.meter
         cap = min(named.ask_units, named.cap_units)
         if meter.timed:
-            cap = min(cap, limits.life_units - meter.elapsed)
+            cap = min(cap, limits.life_units - meter.elapsed - service.granted)
         if refusal := self._refusal():
             return refusal, 0, 0, False
         if self.call.kind is Kind.EVENT:
@@ -251,7 +298,7 @@ class Charge:
         if cap <= 0:
             return ResultCode.LIMIT_REACHED, 0, 0, False
         if named.free:
-            service.granted = cap
+            service.granted += cap
             return ResultCode.NOT_CHARGED, cap, limits.validity_s, False
         return self._grant(service, named, cap)
 
@@ -266,11 +313,17 @@ class Charge:
     def _grant(
         self, service: Service, named: ServiceCall, cap: int
     ) -> tuple[ResultCode, int, int, bool]:
-        granted, hold = self._reserve(service.meter, named, cap)
+        """What is granted comes on top of what was granted and not settled; all is held anew."""
+        former, held = service.granted, service.held
+        give_back(self.wallet, service)
+        total, hold = self._reserve(service.meter, named, former + cap)
+        granted = total - former
         least = min(named.minimum_units, named.ask_units)
         if granted < least:
+            self._hold(service, former, held)
             return self._why_not(hold, least - granted), 0, 0, False
-        self._hold(service, granted, merged(hold.payments))
+        self._hold(service, total, merged(hold.payments))
+        self._check_floors(service)
         validity_s = self.call.limits.validity_s
         if self._could_buy(hold, named):
             return ResultCode.OK, granted, validity_s, False
@@ -298,6 +351,7 @@ class Charge:
         if granted < named.ask_units:
             return self._why_not(hold, named.ask_units - granted), 0, 0, False
         self._hold(service, granted, merged(hold.payments))
+        self._check_floors(service)
         self._settle(service, named, named.ask_units)
         code = ResultCode.NOT_CHARGED if named.free else ResultCode.OK
         return code, named.ask_units, 0, False
@@ -305,18 +359,22 @@ class Charge:
     def _reserve(self, meter: Meter, named: ServiceCall, cap: int) -> tuple[int, Walk]:
         """The units that can be granted, and the walk to them from the dearest anchor."""
         event_ms, ring_ms = self.call.event_ms, self.call.limits.max_ring_s * SECOND_MS
-        timelines = [self._timeline(meter)]
+        timelines, meters = [self._timeline(meter)], [meter]
+        if named.coming and not meter.one_shot:
+            meters.append(deepcopy(meter))
+            meters[-1].change_subject(named.subject, named.coming)
         if meter.timed and not self.answer_ms and not meter.one_shot:
             switches = [s.from_ms for s in meter.segments]
             soon = [s for s in switches if event_ms < s <= event_ms + ring_ms]
             timelines += [Timeline(switch, SECOND_MS) for switch in soon]
 
-        def walked(timeline: Timeline, units: int) -> tuple[int, Walk]:
-            trial = Walk(deepcopy(meter), timeline, holding=True)
+        def walked(start: Meter, timeline: Timeline, units: int) -> tuple[int, Walk]:
+            trial = Walk(deepcopy(start), timeline, holding=True)
             return trial.use(units, self._list_now(named)), trial
 
-        granted = min(walked(timeline, cap)[0] for timeline in timelines)
-        trials = [walked(timeline, granted)[1] for timeline in timelines]
+        ways = list(product(meters, timelines))
+        granted = min(walked(*way, cap)[0] for way in ways)
+        trials = [walked(*way, granted)[1] for way in ways]
         return granted, max(
             trials, key=lambda trial: sum(h.amount for h in trial.payments if not h.increment)
         )
@@ -334,4 +392,8 @@ class Charge:
         for hold in holds:
             numbers = self.wallet.buckets[hold.bucket]
             numbers.held += hold.amount
+
+    def _check_floors(self, service: Service) -> None:
+        for hold in service.held:
+            numbers = self.wallet.buckets[hold.bucket]
             assert numbers.left - numbers.held >= self.wallet.floor(hold.bucket), hold

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State, row
@@ -24,15 +26,21 @@ from ocs.usecases.ports import (
     ChargeResult,
     CreditCall,
     CreditReply,
+    DebitCall,
+    DebitReply,
     Reply,
+    ReverseCall,
+    ReverseReply,
     ServiceResult,
     SessionKey,
     SessionView,
+    Settler,
     WalletBalance,
     WalletDefinition,
     WalletKey,
 )
 from tests.adapters.reference_charge import Charge, give_back
+from tests.adapters.reference_debit import Debit, concluded
 from tests.adapters.reference_price import SECOND_MS
 from tests.adapters.reference_records import (
     Books,
@@ -40,6 +48,7 @@ from tests.adapters.reference_records import (
     Numbers,
     Session,
     Wallet,
+    put_back,
     request_of,
     wallet_of,
 )
@@ -126,11 +135,14 @@ class ReferenceLedger:
         current = self.books.wallets.get(call.wallet)
         if current is None:
             return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
+        fingerprint = call.fingerprint or f"{call.bucket} {call.amount}"
         if call.reference in current.references:
-            bucket, amount, transaction_id, left = current.references[call.reference]
-            same = (bucket, amount) == (call.bucket, call.amount)
+            first, amount, transaction_id, left = current.references[call.reference]
+            same = first == fingerprint
             code = ResultCode.OK if same else ResultCode.CONFLICT
-            return CreditReply(code=code, transaction_id=transaction_id, left=left, hit=same)
+            return CreditReply(
+                code=code, transaction_id=transaction_id, left=left, hit=same, amount=amount
+            )
         if call.bucket not in current.buckets:
             return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
         wallet = deepcopy(current)
@@ -145,9 +157,63 @@ class ReferenceLedger:
             numbers.credited += call.amount
         wallet.last_ms = max(self.now_ms, wallet.last_ms)
         transaction_id = self.books.next_id()
-        wallet.references[call.reference] = (call.bucket, call.amount, transaction_id, after)
+        wallet.references[call.reference] = (fingerprint, call.amount, transaction_id, after)
         self.books.write(call.reason, call.wallet, wallet, None)
-        return CreditReply(code=ResultCode.OK, transaction_id=transaction_id, left=after)
+        return CreditReply(
+            code=ResultCode.OK, transaction_id=transaction_id, left=after, amount=call.amount
+        )
+
+    async def reverse(self, call: ReverseCall) -> ReverseReply:
+        if call.transaction_id in self.books.reversed:
+            first = self.books.reversed[call.transaction_id]
+            return replace(first, hit=True)
+        entry = next(
+            (e for e in self.books.journal if e.transaction_id == call.transaction_id), None
+        )
+        if entry is None or entry.wallet != call.wallet:
+            return ReverseReply(code=ResultCode.UNKNOWN_SESSION)
+        if entry.session is None or entry.what not in list(Kind):
+            return ReverseReply(code=ResultCode.CONFLICT)
+        session = self._session(entry.session)
+        if entry.what != Kind.EVENT:
+            if session.live or session.state is State.EXPIRED:
+                return ReverseReply(code=ResultCode.CONFLICT)
+            for service in session.services.values():
+                service.meter.paid.clear()
+                service.meter.taken.clear()
+        wallet = self.books.copy(call.wallet)
+        wallet.last_ms = max(self.now_ms, wallet.last_ms)
+        units = put_back(wallet, entry)
+        reply = ReverseReply(
+            code=ResultCode.OK,
+            transaction_id=self.books.next_id(),
+            amount=entry.money,
+            units=units,
+        )
+        self.books.reversed[call.transaction_id] = reply
+        self.books.write("reverse", call.wallet, wallet, None)
+        return reply
+
+    async def debit(self, call: DebitCall) -> DebitReply:
+        if call.wallet not in self.books.wallets:
+            return DebitReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
+        definition = self.books.wallets[call.wallet].definition
+        if definition.settled_by is not Settler.CDR:
+            return DebitReply(code=ResultCode.NOT_CHARGED, settled_by=definition.settled_by)
+        if definition.currency != call.currency:
+            return DebitReply(code=ResultCode.INVALID_EVENT)
+        wallet = self.books.copy(call.wallet)
+        wallet.last_ms = max(self.now_ms, wallet.last_ms)
+        online = {
+            key.session_id: self._session(key).state
+            for key in self.books.sessions
+            if wallet_of(key) == call.wallet and key.account == call.account
+        }
+        debit = Debit(call, wallet, online)
+        fates = debit.run()
+        if not wallet.within_limits():
+            return DebitReply(code=ResultCode.RATING_FAILED)
+        return concluded(self.books, debit, fates)
 
     async def expire(self, session: SessionKey) -> bool:
         live = self._session(session)
@@ -221,10 +287,11 @@ class ReferenceLedger:
 
 
 def _may_follow(old: WalletDefinition, new: WalletDefinition) -> bool:
-    """Whether currency and kinds of buckets stay what they are."""
+    """Whether currency, settler and kinds of buckets stay what they are."""
     kinds = {bucket.bucket: bucket.kind for bucket in old.buckets}
     same = all(kinds.get(bucket.bucket, bucket.kind) is bucket.kind for bucket in new.buckets)
-    return same and old.currency == new.currency
+    terms = (old.currency, old.settled_by) == (new.currency, new.settled_by)
+    return same and terms
 
 
 def _seen_before(session: Session, call: ChargeCall) -> Reply | None:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ocs.domain.wallet import Payer
 from ocs.usecases.ports import Segment
 
 LARGEST_DENOMINATOR = 2**26
@@ -194,6 +195,8 @@ class Meter:
     carried_den: int = 1
     fee_due: bool = False
     """The call was answered, though nothing was used."""
+    totals: bool = False
+    """The client reports running totals, which may go back."""
     first: Ladder | None = None
     """The ladder that priced the first unit: its fee, grace, minimum, maximum and rounding rule."""
 
@@ -259,18 +262,17 @@ class Meter:
     # Paying -------------------------------------------------------------------------------------
 
     def use_room(self, units: int, *, granting: bool = False, unpaid: bool = False) -> int:
-        """Use the rest of a begun increment, up to `units`; return how many.
+        """Use the rest of begun increments, up to `units`; return how many.
 
         `unpaid`: what money began is not paid for yet, and no room.
         """
-        for taken in self.taken.values():
-            if room := min(units, taken.covered - taken.used):
-                taken.used += room
-                self.elapsed += room
-                return room
         room = 0 if unpaid else min(units, self.begun_units())
         room = min(room, self.until_end()) if granting else room
         self.priced += room
+        for taken in self.taken.values():
+            part = min(units - room, taken.covered - taken.used)
+            taken.used += part
+            room += part
         self.elapsed += room
         return room
 
@@ -304,8 +306,9 @@ class Meter:
         return replace(self, one_shot=False).dearest(units)
 
     def note_paid(self, bucket: str, amount: int) -> None:
-        """Remember who paid, if any ladder of the price may fall with use."""
-        if self.priced and any(ladder_of(segment).by_total for segment in self.segments):
+        """Remember who paid, if any ladder of the price may fall with use, or use may go back."""
+        falls = any(ladder_of(segment).by_total for segment in self.segments)
+        if self.priced and (falls or self.totals):
             self.paid[bucket] = self.paid.pop(bucket, 0) + amount
 
     def price(self, units: int) -> None:
@@ -318,6 +321,31 @@ class Meter:
             )
         self.priced += units
         self.elapsed += units
+
+    def take_back(self, units: int, payers: Iterable[Payer]) -> list["Payment"]:
+        """Undo the last `units` of use, as far as it goes; returns what buckets of units get.
+
+        Money first, but not out of closed segments; then the buckets, first used last.
+        """
+        listed = {payer.bucket: payer for payer in payers if payer.increment_units}
+        by_money = min(units, self.priced - self.begin)
+        self.priced -= by_money
+        self.elapsed -= by_money
+        if not self.priced:
+            self.first, self.carried, self.carried_den = None, Fraction(0), 1
+        rest, payments = units - by_money, []
+        for bucket in [name for name in reversed(self.taken) if name in listed]:
+            taken, payer = self.taken[bucket], listed[bucket]
+            if part := min(rest, taken.used):
+                taken.used -= part
+                self.elapsed -= part
+                rest -= part
+                increment = payer.increment_units
+                covered = min(taken.covered, ceil(Fraction(taken.used, increment)) * increment)
+                amount = (covered - taken.covered) * payer.factor
+                payments.append(Payment(bucket, amount, increment, payer.factor))
+                taken.covered = covered
+        return payments
 
 
 def pools(purses: list[Purse]) -> list[list[Purse]]:

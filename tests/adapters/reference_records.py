@@ -13,9 +13,11 @@ from ocs.domain.session import State
 from ocs.domain.wallet import MAIN, Bucket, BucketKind
 from ocs.usecases.ports import (
     BucketBalance,
+    CdrFate,
     ChargeCall,
     ChargeResult,
     HoldView,
+    ReverseReply,
     SessionKey,
     SessionView,
     WalletBalance,
@@ -54,6 +56,8 @@ class Wallet:
     open_sessions: set[SessionKey] = field(default_factory=set)
     references: dict[str, tuple[str, int, str, int]] = field(default_factory=dict)
     """Of each credit: bucket, amount, transaction id, left afterwards."""
+    cdrs: dict[tuple[str, int, str], tuple[str, CdrFate, int]] = field(default_factory=dict)
+    """Of each CDR (account, day, id) that is known: chunk, fate, amount."""
 
     def floor(self, bucket: str) -> int:
         return self.definition.floor_amount if bucket == MAIN else 0
@@ -62,6 +66,15 @@ class Wallet:
         """What nobody holds, down to the floor."""
         numbers = self.buckets[bucket]
         return max(0, numbers.left - numbers.held - self.floor(bucket))
+
+    def pay_in(self, bucket: str, amount: int) -> None:
+        """Undo a debit."""
+        self.buckets[bucket].left += amount
+        self.buckets[bucket].debited -= amount
+
+    def is_money(self, name: str) -> bool:
+        bucket = self.bucket(name)
+        return bucket is not None and bucket.kind is BucketKind.MONEY
 
     def bucket(self, name: str) -> Bucket | None:
         return next((b for b in self.definition.buckets if b.bucket == name), None)
@@ -182,13 +195,38 @@ def request_of(call: ChargeCall) -> int | str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal: which step it was, and by how much it moved each bucket."""
+    """One line of the journal: which step it was, and by how much it moved each bucket.
+
+    `money` is what it debited in all, of money.
+    """
 
     transaction_id: str
     what: str
     wallet: WalletKey
     session: SessionKey | None
     moved: dict[str, Numbers]
+    money: int
+
+
+def put_back(wallet: Wallet, entry: Entry) -> int:
+    """Give each bucket what an entry debited, or take what it had given; returns the units.
+
+    What a bucket does not have, or cannot be given because it is gone, is `main`'s, if it is money.
+    """
+    units, rest = 0, entry.money
+    for name, moved in entry.moved.items():
+        bucket, back = wallet.bucket(name), -moved.left
+        if bucket is None:
+            continue
+        if back < 0:
+            back = -min(-back, wallet.available(name))
+        wallet.pay_in(name, back)
+        if bucket.kind is BucketKind.MONEY:
+            rest -= back
+        else:
+            units += back
+    wallet.pay_in(MAIN, rest)
+    return units
 
 
 def wallet_of(session: SessionKey) -> WalletKey:
@@ -202,6 +240,8 @@ class Books:
     wallets: dict[WalletKey, Wallet] = field(default_factory=dict)
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     journal: list[Entry] = field(default_factory=list)
+    reversed: dict[str, ReverseReply] = field(default_factory=dict)
+    """What became of each transaction that was taken back."""
 
     def copy(self, key: WalletKey) -> Wallet:
         return deepcopy(self.wallets[key])
@@ -217,7 +257,8 @@ class Books:
             name: after.buckets.get(name, nothing) - before.get(name, nothing)
             for name in after.buckets.keys() | before.keys()
         }
-        entry = Entry(self.next_id(), what, key, session, moved)
+        money = -sum(m.left for name, m in moved.items() if after.is_money(name))
+        entry = Entry(self.next_id(), what, key, session, moved, money)
         self.wallets[key] = after
         self.journal.append(entry)
         return entry.transaction_id

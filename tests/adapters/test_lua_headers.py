@@ -54,8 +54,16 @@ def test_the_statuses_that_are_stated_are_those_that_are_returned(name: str) -> 
     assert returned <= set(re.findall(r"[A-Z]{2,}(?:_[A-Z]+)*", header(name)))
 
 
-def test_the_library_registers_the_five_verbs() -> None:
-    assert assemble().verbs == {"charge", "credit", "expire", "define", "park"}
+def test_the_library_registers_the_seven_verbs() -> None:
+    assert assemble().verbs == {
+        "charge",
+        "credit",
+        "reverse",
+        "debit",
+        "expire",
+        "define",
+        "park",
+    }
 
 
 def test_script_and_program_have_the_same_form_of_records() -> None:

@@ -17,13 +17,20 @@ import pytest
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from tests.adapters import (
     test_ledger,
+    test_ledger_changes,
+    test_ledger_debits,
     test_ledger_money,
     test_ledger_prices,
+    test_ledger_reports,
+    test_ledger_reversal,
+    test_ledger_services,
     test_ledger_short_ways,
 )
+from tests.adapters.debit_mutants import DEBIT_MUTANTS
 from tests.adapters.ledgers import RealBench, real_bench
 from tests.adapters.lua_mutants import MUTANTS, Mutant
 from tests.adapters.price_mutants import PRICE_MUTANTS
+from tests.adapters.report_mutants import REPORT_MUTANTS
 from tests.adapters.short_way_mutants import SHORT_WAY_MUTANTS
 from tests.usecases.scenario_language import parse
 from tests.usecases.scenario_player import Player
@@ -41,7 +48,9 @@ def scenario(path: Path) -> Case:
 def table_tests() -> Iterator[tuple[str, Case]]:
     """The tests of the suite, spelled out for all their parameters."""
     tests = vars(test_ledger) | vars(test_ledger_money) | vars(test_ledger_prices)
-    tests |= vars(test_ledger_short_ways)
+    tests |= vars(test_ledger_short_ways) | vars(test_ledger_reports)
+    tests |= vars(test_ledger_reversal) | vars(test_ledger_services) | vars(test_ledger_changes)
+    tests |= vars(test_ledger_debits)
     for name, test in tests.items():
         if not name.startswith("test_") or "bench" not in signature(test).parameters:
             continue
@@ -85,7 +94,7 @@ async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mutant",
-    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS,
+    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS + REPORT_MUTANTS + DEBIT_MUTANTS,
     ids=lambda mutant: mutant.name.replace(" ", "-"),
 )
 async def test_a_fault_is_caught(mutant: Mutant, store_server: EmbeddedStore) -> None:

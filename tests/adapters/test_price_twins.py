@@ -65,7 +65,7 @@ async def by_lua(bench: RealBench, batch: list[Case]) -> Iterator[tuple[int, int
     parts = []
     for case in batch:
         segments = tuple(segment(s.ladder, s.from_ms) for s in case.segments)
-        priced = wire._price_of(use(timed=1, segments=segments))
+        priced = wire._price_of(use(timed=1), segments)
         parts.append(struct.pack("<d", ANSWER_MS) + priced)
         parts.append(struct.pack("<dd", case.units, case.money))
     function = bench.library.function("price")

@@ -19,12 +19,15 @@ are both the store's clock and the event's time (`dated` names another event tim
                   [limit 0.40] [end 90s] [decimals 2] [until 18:00:00 then 0.12 a minute ...]
     rate     NAME 0.01 per 100 [above 500 0.02 per 60 ...] [volume] [fee ...] [least ...] ...
                   not timed: data, messages; volume: the row that is reached prices all of it
+    reports  totals, reports at release     what clients say that they used; else since the last report
     wallet   NAME BUCKET, BUCKET ... [floor -5.00]
              BUCKET is: NAME 1.00 or 90s [by 6s] [times 2] [from TIME] [until TIME] [for RATE]
     plan     [minimum 1s] [maximum 1h] [validity 300s] [life 86400s] [sessions 9] [ring 180s]
     at TIME  start|update|release|event SESSION [WALLET] USE [and USE ...] [#3 | key k] [answered]
              [answer TIME] [dated TIME] [dry run]
              USE is: [1:] [to RATE] [used 30s] [asks 60s]             1: names the rating group
+                     [before 10s by RATE] [coming RATE]               a price changed, or will
+    at TIME  reverse SESSION #3
     at TIME  credit WALLET BUCKET 5.00 [as REFERENCE]
     at TIME  expire SESSION        -> expired  or  -> not yet
     at TIME  block WALLET, unblock WALLET
@@ -37,12 +40,14 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from ocs.domain.events import Reporting
 from ocs.domain.money import MAX_UNITS, currency, parse_money
 
 DAY_MS = 4_102_444_800_000
 """Midnight of the day on which every scenario plays: 1 January 2100, never in a store's past."""
 EUR = currency("EUR")
 VERBS = ("start", "update", "release", "event")
+REPORTING = {"totals": Reporting.TOTAL, "at release": Reporting.AT_RELEASE}
 
 
 @dataclass
@@ -100,6 +105,9 @@ class Use:
     rate: str = ""
     used: int = 0
     asks: int = -1
+    before: int = 0
+    by: str = ""
+    coming: str = ""
 
 
 @dataclass
@@ -150,6 +158,7 @@ class Scenario:
     rates: dict[str, RateLine] = field(default_factory=dict)
     wallets: list[WalletLine] = field(default_factory=list)
     plan: dict[str, int] = field(default_factory=dict)
+    reporting: Reporting = Reporting.DELTA
     steps: list[Step] = field(default_factory=list)
 
 
@@ -215,6 +224,8 @@ def _read_line(scenario: Scenario, head: str, rest: str, source: str) -> None:
             scenario.rates[rate.name] = rate
         case "wallet":
             scenario.wallets.append(_wallet(rest))
+        case "reports":
+            scenario.reporting = REPORTING[rest]
         case "plan":
             words = Words(rest.split())
             while words:
@@ -371,8 +382,10 @@ def charging(words_of_line: list[str]) -> Charging:
         match word:
             case "to":
                 use.rate = words.next()
-            case "used" | "asks":
+            case "used" | "asks" | "before":
                 setattr(use, word, words.units())
+            case "by" | "coming":
+                setattr(use, word, words.next())
             case "and":
                 told.uses.append(Use())
             case _ if word.endswith(":"):

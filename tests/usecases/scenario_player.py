@@ -21,6 +21,7 @@ from ocs.usecases.ports import (
     ChargeLimits,
     CreditCall,
     Reply,
+    ReverseCall,
     Segment,
     ServiceCall,
     SessionKey,
@@ -169,6 +170,11 @@ class Player:
             subject=rate.name,
             payers=wallet.payers("voice", rate.name),
             segments=_segments(rate),
+            reporting=self.scenario.reporting,
+            before_units=use.before,
+            before=_segments(self.scenario.rates[use.by]) if use.by else (),
+            before_subject=use.by,
+            coming=_segments(self.scenario.rates[use.coming]) if use.coming else (),
         )
 
     # The rest -----------------------------------------------------------------------------------
@@ -192,6 +198,8 @@ class Player:
                 reference = step.words[3] if len(step.words) > 3 else ""
                 hit = await self._credit(key, bucket, parse_money(amount, EUR), reference)
                 agree("an earlier credit", hit, step.same_answer)
+            case "reverse":
+                await self._reverse(step, key)
             case "expire":
                 session = SessionKey(TENANT, key.wallet_group, key.wallet_group, step.subject)
                 expired = await self.bench.ledger.expire(session)
@@ -204,6 +212,17 @@ class Player:
                 assert await self.bench.ledger.define(key, new)
             case _:
                 raise AssertionError(f"no step is called {step.verb!r}")
+
+    async def _reverse(self, step: Step, key: WalletKey) -> None:
+        result = self.sessions[step.subject].replies[int(step.words[0][1:])].result
+        assert result
+        reply = await self.bench.ledger.reverse(
+            ReverseCall(wallet=key, transaction_id=result.transaction_id)
+        )
+        agree("an earlier reversal", reply.hit, step.same_answer)
+        if not step.same_answer:
+            seen = Expected(code=str(reply.code), debited=-reply.amount)
+            agree("reversal", seen, step.services[0])
 
     async def _credit(self, key: WalletKey, bucket: str, amount: int, reference: str = "") -> bool:
         self.credits += 1

@@ -62,6 +62,8 @@ _KINDS: Final = {
     kind: (bytes((len(kind),)) + kind.encode(), short_text(kind.value)) for kind in Kind
 }
 """Each kind as the call names it, and as the journal does."""
+_FLAG_MORE: Final = 8
+"""In the flags of a use: prices before and behind a change follow."""
 _TOLD_BYTES: Final = 12
 """Of what the journal is told, without its texts: the time, and the length of the address."""
 
@@ -111,19 +113,16 @@ def _packed(*arguments: str | int) -> bytes:
 
 def encode_call(call: ChargeCall, address: str) -> bytes:
     """Write a call; `address` is that of its session."""
-    number, event_ms = call.request_number, call.event_ms
+    number, fingerprint = call.request_number, call.fingerprint.encode()
     request = (call.request_key if number < 0 else str(number)).encode()
-    fingerprint = call.fingerprint.encode()
-    info = call.info.encode()
-    session = address.encode()
+    session, info = address.encode(), call.info.encode()
     kind, told_kind = _KINDS[call.kind]
-    services = call.services
     parts = [
         kind,
         _pack_head(
             number,
             call.wallet_version,
-            event_ms,
+            call.event_ms,
             call.answer_ms,
             call.answered,
             call.dry_run,
@@ -136,34 +135,51 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
         fingerprint,
         _pack_long(len(told_kind) + _TOLD_BYTES + len(session) + len(info)),
         told_kind,
-        _pack_at(event_ms, len(session)),
+        _pack_at(call.event_ms, len(session)),
         session,
         info,
-        _pack_short(len(services)),
+        _pack_short(len(call.services)),
     ]
-    for service in services:
-        payers, price = _payers(service.payers), _price_of(service)
+    for service in call.services:
+        payers, price = _payers(service.payers), _price_of(service, service.segments)
         subject = service.subject.encode()
+        flags, more = service.free, b""
+        if service.reporting or service.before or service.coming:
+            flags, more = _special(service)
         parts += (
             _pack_use(
                 service.used_units,
                 service.ask_units,
                 service.cap_units,
                 service.minimum_units,
-                service.free,
+                flags,
                 len(payers),
             ),
             payers,
             price,
             _pack_short(len(subject)),
             subject,
+            more,
         )
     return b"".join(parts)
 
 
-def _price_of(service: ServiceCall) -> bytes:
-    """Write the price of a service, with its length before it."""
-    segments = service.segments
+def _special(service: ServiceCall) -> tuple[int, bytes]:
+    """Tell how use is reported, and write the prices before and behind a change."""
+    flags = service.free + 2 * service.reporting
+    if not service.before and not service.coming:
+        return flags, b""
+    assert not service.timed, "the price of a timed service has its switches"
+    prices = [
+        _price_of(service, segments) if segments else _pack_long(0)
+        for segments in (service.before, service.coming)
+    ]
+    before = _pack_number(service.before_units) + prices[0]
+    return flags + _FLAG_MORE, before + short_text(service.before_subject) + prices[1]
+
+
+def _price_of(service: ServiceCall, segments: tuple[Segment, ...]) -> bytes:
+    """Write a price of a service, with its length before it."""
     group, timed = service.rating_group, service.timed
     if len(segments) == 1:
         first = segments[0]

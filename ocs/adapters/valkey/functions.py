@@ -42,6 +42,8 @@ LUA_FILES = (
     "hold.lua",
     "charge.lua",
     "credit.lua",
+    "reverse.lua",
+    "debit.lua",
     "expire.lua",
     "define.lua",
     "park.lua",

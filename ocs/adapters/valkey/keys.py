@@ -5,11 +5,14 @@
     {p017}s:demo/acme/acme/call-1       a session
     {p017}d                             deadlines of open sessions (sorted set of session addresses)
     {p017}j                             the journal (stream)
-    {p017}unrated, {p017}late           parked events (streams)
+    {p017}f                             the fence of its drainer (journal.py)
+    {p017}unrated, …late, …emergency    parked events (streams)
+    {p017}c:demo/acme/acme/20412        finished CDRs of an account and day that are known (hash)
     {p017}r:demo/acme/<reference>       a credit that was carried out
     {p017}o:<stream>:<address>:<req>    an event that was parked
     n:demo/441632960001, a:demo/acme    subscribers and accounts (directory)
     ocs:partitions                      the number of partitions, fixed at the first start
+    ocs:journal                         who drains the journal, where to, and how it stands
 
 A wallet's partition is crc32 of its address modulo the number of partitions. The tag in braces puts
 all keys of a partition into one cluster slot, so that one call can name them all. Addresses are
@@ -23,6 +26,7 @@ from ocs.usecases.addresses import quoted
 
 PARTITIONS_KEY: Final = "ocs:partitions"
 """Says with how many partitions a store was begun, and in which form its records are."""
+JOURNAL_KEY: Final = "ocs:journal"
 
 
 def partition_of(address: str, partitions: int) -> int:
@@ -48,13 +52,15 @@ def account_key(tenant: str, account: str) -> str:
 class Keys:
     """The keys of one partition."""
 
-    __slots__ = ("deadlines", "journal", "label", "tag")
+    __slots__ = ("deadlines", "fence", "journal", "label", "reversals", "tag")
 
     def __init__(self, partition: int) -> None:
         self.label = label(partition)
         self.tag = f"{{p{self.label}}}"
         self.deadlines = f"{self.tag}d"
         self.journal = f"{self.tag}j"
+        self.fence = f"{self.tag}f"
+        self.reversals = f"{self.tag}x"
 
     def wallet(self, address: str) -> str:
         """Spell the key of a wallet."""
@@ -68,12 +74,16 @@ class Keys:
         """Spell the key of a session."""
         return f"{self.tag}s:{address}"
 
+    def known_cdrs(self, account: str, day: int) -> str:
+        """Spell the key that remembers the CDRs of a day; `account` is an address."""
+        return f"{self.tag}c:{account}{day}"
+
     def reference(self, address: str, reference: str) -> str:
         """Spell the key that remembers a credit."""
         return f"{self.tag}r:{address}/{quoted(reference)}"
 
     def stream(self, name: str) -> str:
-        """Spell the key of a stream of parked events, `unrated` or `late`."""
+        """Spell the key of a stream of parked events: `unrated`, `late`, `emergency`."""
         return f"{self.tag}{name}"
 
     def parked(self, stream: str, address: str, request: str) -> str:

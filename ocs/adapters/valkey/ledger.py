@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from ocs.adapters.clock import monotonic_s
-from ocs.adapters.valkey import records
+from ocs.adapters.valkey import debits, records, reversals
 from ocs.adapters.valkey.calls import Desk, decode_reply, make_desk
 from ocs.adapters.valkey.connection import (
     Connection,
@@ -45,9 +45,13 @@ from ocs.usecases.ports import (
     ChargeCall,
     CreditCall,
     CreditReply,
+    DebitCall,
+    DebitReply,
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
+    ReverseCall,
+    ReverseReply,
     SessionKey,
     SessionView,
     WalletBalance,
@@ -149,16 +153,9 @@ class ValkeyLedger:
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
         wallet, keys = self._place(call.wallet)
-        fingerprint = f"{call.bucket} {call.amount}"
+        fingerprint = call.fingerprint or f"{call.bucket} {call.amount}"
         info = msgspec.json.encode((call.bucket, call.amount, call.reason)).decode()
-        argument = _encode(
-            (
-                call.bucket,
-                call.amount,
-                fingerprint,
-                REFERENCE_KEEP_S,
-            )
-        )
+        argument = _encode((call.bucket, call.amount, fingerprint, REFERENCE_KEEP_S))
         reply = await self._call(
             "credit",
             (keys.wallet(wallet), keys.reference(wallet, call.reference), keys.journal),
@@ -166,13 +163,40 @@ class ValkeyLedger:
             records.encode_told("credit", 0, wallet, info),
         )
         status, *rest = cast("list[bytes]", reply)
-        entry_id, left = msgspec.convert(rest or (b"", 0), tuple[bytes, int])
+        entry_id, left, amount = msgspec.convert(rest or (b"", 0, 0), tuple[bytes, int, int])
         return CreditReply(
             code=_CREDIT_CODES[status],
             transaction_id=f"{keys.label}-{entry_id.decode()}" if entry_id else "",
             left=left,
             hit=status == b"HIT",
+            amount=amount,
         )
+
+    async def reverse(self, call: ReverseCall) -> ReverseReply:
+        """Take back what a transaction debited."""
+        address, keys = self._place(call.wallet)
+        entry_id = reversals.entry_of(call, keys.label)
+        if entry_id is None:
+            return reversals.UNKNOWN
+        page = await self._send(("XRANGE", keys.journal, entry_id, entry_id))
+        order = reversals.order_of(call, address, entry_id, page)
+        if isinstance(order, ReverseReply):
+            return order
+        names = (keys.wallet(address), keys.session(order.session), keys.reversals, keys.journal)
+        reply = await self._call("reverse", names, order.argument, order.told)
+        return reversals.reply_of(reply, keys.label)
+
+    async def debit(self, call: DebitCall) -> DebitReply:
+        """Debit CDRs, each once."""
+        address, keys = self._place(call.wallet)
+        names, *arguments = debits.order_of(call, address, keys)
+        try:
+            reply = await self._call("debit", names, *arguments)
+        except ReplyError as error:
+            if _OVERFLOW in error.message:
+                return debits.OVERFLOW
+            raise
+        return debits.reply_of(reply, keys.label)
 
     async def expire(self, session: SessionKey) -> bool:
         """Give back what a session past its deadline holds."""

@@ -13,14 +13,36 @@
 --         one journal entry for each result, written with it; one result for each request.
 local COUNTED = { open = true, idle = true }
 
-local function read_uses(bytes, at, n)
+-- What only a special use has: prices before and behind a change, and how use is reported. Returns
+-- where the next one begins, and whether this one is free.
+local function read_special(use, kind, bytes, at)
+  local flags = use[U_FREE]
+  local free = flags % 2
+  local reporting = (flags % FLAG_MORE - free) / 2
+  if flags >= FLAG_MORE then
+    local units, before, subject, coming
+    units, before, subject, coming, at = read('<dIc0Hc0Ic0', bytes, at)
+    use[U_BEFORE_UNITS], use[U_BEFORE_SUBJECT] = units, subject
+    use[U_BEFORE] = before ~= '' and (prices[before] or price_of(before))
+    use[U_COMING] = coming ~= '' and (prices[coming] or price_of(coming))
+  end
+  if one_shot then reporting = REPORTS_DELTA end
+  use[U_FREE], use[U_REPORTING], special = free, reporting, true
+  use[U_WAITS] = reporting == REPORTS_AT_RELEASE and kind ~= 'release'
+  if use[U_WAITS] then use[U_USED] = 0 end
+  return at, free
+end
+
+local function read_uses(bytes, at, n, kind)
   local definition = wallet[W_DEFINITION]
-  keep_first(uses, n)
+  if uses[n + 1] then keep_first(uses, n) end
+  special, noting = false, false
   for i = 1, n do
     local use = { 0, read('<ddddBHc0Ic0Hc0', bytes, at) }
     at = use[U_SERVICE] -- the last value is where the next one begins
-    local payers, price = use[U_PAYERS], use[U_PRICE]
-    if use[U_FREE] == 1 then
+    local payers, price, free = use[U_PAYERS], use[U_PRICE], use[U_FREE]
+    if free > 1 then at, free = read_special(use, kind, bytes, at) end
+    if free == 1 then
       use[U_PAYERS] = definition[D_MAIN_ONLY] -- no units bucket for what is free
     else
       use[U_PAYERS] = definition[D_LISTS][payers] or payers_of(definition, payers)
@@ -64,20 +86,54 @@ local function find_answer()
   end
 end
 
+-- What a total says beyond what was settled: a release sets it, but nothing goes back behind that.
+local function units_of_total(use, kind, svc)
+  local units = use[U_USED] - svc[P_ELAPSED]
+  if kind == 'release' and state ~= 'closed' then return units end
+  return most(0, units)
+end
+
+-- Before a special use is settled: turns a total into units, and settles what was used before a
+-- change of price. Leaves in it the units that are to be settled still.
+local function settle_before(use, kind, svc)
+  local units, before, reporting = use[U_USED], use[U_BEFORE], use[U_REPORTING] or REPORTS_DELTA
+  if reporting ~= REPORTS_DELTA and not use[U_WAITS] then
+    units = units_of_total(use, kind, svc)
+  end
+  noting = reporting == REPORTS_TOTAL
+  use[U_EARLIER], use[U_ELAPSED] = 0, svc[P_ELAPSED]
+  local first = least(use[U_BEFORE_UNITS] or 0, units)
+  if before and first > 0 and use[U_PRICE][X_LADDER] then
+    local subject = use[U_BEFORE_SUBJECT]
+    if svc[P_SUBJECT] ~= subject then switch_subject(svc, before, subject) end
+    use[U_EARLIER] = settle(svc, first, use[U_PAYERS], true)
+    units = units - first
+  end
+  use[U_USED] = units
+end
+
 -- Settles every service that the event names.
 local function settle_all(kind)
+  local special = special
   for i = 1, #uses do
     local use = uses[i]
     local price, subject, svc = use[U_PRICE], use[U_SUBJECT], services[i]
     if one_shot or not svc or svc[P_PRICE] ~= price then svc = service_for(price, subject) end
+    if special then settle_before(use, kind, svc) end
     local ladder = svc[P_LADDER]
     local same = ladder and svc[P_SUBJECT] == subject
     use[U_SERVICE] = svc
     -- A timed service settles by its old price first, if it has one.
     local later = not same and ladder and svc[P_PRICE][X_TIMED] == 1
     if not same and not later then switch_subject(svc, price, subject) end
-    if svc[P_LADDER] then use[U_AMOUNT] = settle(svc, use[U_USED], use[U_PAYERS]) end
+    if svc[P_LADDER] and not (special and use[U_WAITS]) then
+      use[U_AMOUNT] = settle(svc, use[U_USED], use[U_PAYERS])
+    end
     if later then switch_subject(svc, price, subject) end
+    if special and svc[P_LADDER] then
+      use[U_AMOUNT] = use[U_EARLIER] + use[U_AMOUNT]
+      use[U_USED] = svc[P_ELAPSED] - use[U_ELAPSED]
+    end
   end
   if kind == 'release' then
     for s = 1, #services do give_back(services[s]) end
@@ -218,6 +274,7 @@ local function write(keys, kind, told, new_wallet, now_ms, answer_head, id, fram
   local keep_s = limits[LIMIT_CLOSED_KEEP_S]
   if state == 'refused' then keep_s = limits[LIMIT_REFUSED_KEEP_S] end
   if one_shot then keep_s = most(keep_s, limits[LIMIT_EVENT_KEEP_S]) end
+  if state ~= 'refused' then keep_s = kept_s(wallet, keep_s) end
   if hint_ms > 0 then call('ZREM', keys[3], (read('<Ic0', told, #kind + 11))) end
   hint_ms = 0
   call('SET', keys[1], new_wallet)
@@ -255,7 +312,7 @@ local function charge(keys, args)
   limits = limit_lists[limits_text] or limits_of(limits_text)
   event_ms, answered, overrun_amount = at_ms, says_answered == 1, 0
   one_shot = kind == 'event'
-  read_uses(bytes, at, n)
+  read_uses(bytes, at, n, kind)
   if known_answer_ms == 0 and not one_shot then
     known_answer_ms = answer_ms
     if answer_ms == 0 then find_answer() end
@@ -269,7 +326,8 @@ local function charge(keys, args)
   -- From here nothing may fail. The journal entry comes first: its id is the transaction id.
   local id = call('XADD', keys[4], '*', 'e',
     moves_bytes(wallet, state, told, changed, place) .. told .. frame)
-  local now_ms = most(ms_of(id), wallet[W_LAST_MS])
+  local now_ms, last_ms = ms_of(id), wallet[W_LAST_MS]
+  if last_ms > now_ms then now_ms = last_ms end
   wallet[W_LAST_MS] = now_ms
   if kind == 'start' or origin == '' then mark_origin(kind, asked, now_ms) end
   if number == top + 1 and low < 2147483648 and high == 0 then

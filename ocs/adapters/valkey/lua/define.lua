@@ -1,5 +1,5 @@
 -- define: create a wallet, or change what it is. Numbers stay; a bucket that is left out must be
--- empty, and none changes between money and units.
+-- empty, and none changes between money and units. Currency and who settles stay what they are.
 --
 -- KEYS  1 wallet   2 definitions   3 journal                    (all of one partition)
 -- ARGV  1 the definition, as the wallet's record has it (records.lua)
@@ -43,7 +43,9 @@ local function define(keys, args)
   local old, version = record and read_wallet(record), 0
   if old then
     version = old[W_DEFINITION][D_VERSION]
-    if old[W_DEFINITION][D_CURRENCY] ~= definition[D_CURRENCY] then return 0 end
+    for _, fixed in ipairs({ D_CURRENCY, D_SETTLER }) do
+      if old[W_DEFINITION][fixed] ~= definition[fixed] then return 0 end
+    end
   end
   if definition[D_VERSION] ~= version + 1 then return 0 end
   local now = most(store_ms(), old and old[W_LAST_MS] or 0)

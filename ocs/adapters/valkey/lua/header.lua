@@ -27,6 +27,9 @@ local RESULTS_KEPT = 8
 local WINDOW = 64
 local PARSED_KEPT = 2000
 local COSTS_KEPT = 200 -- of each ladder
+local DAY_MS = 86400000
+local CDR_DAYS = 45 -- how many days after it a use may be debited by its CDR
+local CDR_KEPT_S = 4060800 -- 47 days: those, the day itself, and one for runs that are begun again
 
 local call, pack, read, sub -- redis.call, struct.pack, struct.unpack, string.sub
 

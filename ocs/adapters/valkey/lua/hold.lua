@@ -29,9 +29,11 @@ local function grant_room(pos, n, covered)
 end
 
 -- Walks the payers for up to `cap` units. Returns the units, what is to be held, the position
--- behind them, the cost covered up to there, and the money set aside.
-local function try_hold(svc, cap, payers)
+-- behind them, the cost covered up to there, and the money set aside. A price that is `coming` is
+-- tried as if it had come.
+local function try_hold(svc, cap, payers, coming)
   local pos, entries, covered, money = try_from(svc), NOTHING, svc[P_CHARGED], 0
+  if coming then open_segment(pos, coming[X_LADDER]) end
   local n = cap - grant_room(pos, cap, covered)
   local i = 1
   while n > 0 and payers[i] do
@@ -78,8 +80,18 @@ local function anchors_of(svc)
   return anchors
 end
 
+-- The lesser grant of the price in force and the coming one, and the greater hold for it.
+local function hold_for_both(svc, cap, payers, coming)
+  local units = least((try_hold(svc, cap, payers)), (try_hold(svc, cap, payers, coming)))
+  local _, entries, pos, covered, money = try_hold(svc, units, payers)
+  local _, its_entries, its_pos, its_covered, its_money = try_hold(svc, units, payers, coming)
+  if its_money > money then entries, pos, covered = its_entries, its_pos, its_covered end
+  return units, entries, pos, covered, anchor_ms
+end
+
 -- The least grant over the anchors, and the greatest hold for it; the last value is its anchor.
-local function best_hold(svc, cap, payers)
+local function best_hold(svc, cap, payers, coming)
+  if coming then return hold_for_both(svc, cap, payers, coming) end
   local anchors, units = anchors_of(svc), cap
   if not anchors then
     local entries, pos, covered
@@ -223,8 +235,8 @@ end
 
 -- It is of money, the price is plain, no units were taken from a bucket.
 local function hold_money_plainly(svc, cap, minimum, place, b, free)
-  local costs = plain_costs(svc)
-  if not costs or svc[P_TAKEN] ~= NOTHING then return false end
+  local costs, taken = plain_costs(svc), svc[P_TAKEN]
+  if not costs or (taken ~= NOTHING and not all_money(taken)) then return false end
   local charged, last = svc[P_CHARGED], svc[P_PRICED] + cap
   local more = last + minimum
   local need = (costs[last] or note_cost(svc, costs, last)) - charged
@@ -251,32 +263,52 @@ local function why_not(from, covered, missing)
   return n > 0 and 'LIMIT_REACHED' or 'NO_CREDIT'
 end
 
--- Holds for one service what `use` asks; returns code, grant, validity and whether it is final.
-local function hold(svc, use)
-  local ask, cap, minimum, payers = use[U_ASK], use[U_CAP], use[U_MINIMUM], use[U_PAYERS]
-  if ask <= 0 then return 'OK', 0, limits[LIMIT_VALIDITY_S], false end
-  if svc[P_PRICE][X_TIMED] == 1 then
-    local life = limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED]
-    if life < cap then cap = life end
+-- Holds for a service what it held before.
+local function keep_hold(svc, units, entries)
+  for i = 1, #entries, HELD do
+    local b = wallet[entries[i]]
+    b[B_HELD] = b[B_HELD] + entries[i + 1]
   end
-  if cap <= 0 then return 'LIMIT_REACHED', 0, 0, false end
-  if use[U_FREE] == 1 then
-    svc[P_GRANTED] = cap
-    return 'NOT_CHARGED', cap, limits[LIMIT_VALIDITY_S], false
-  end
-  if (cap >= minimum or cap >= ask) and hold_plainly(svc, cap, minimum, payers) then
-    return 'OK', cap, limits[LIMIT_VALIDITY_S], false
-  end
-  local units, entries, pos, covered, anchor = best_hold(svc, cap, payers)
-  local known_ms, missing = anchor_ms, most(1, least(minimum, ask)) - units
+  svc[P_HELD], svc[P_GRANTED] = entries, units
+end
+
+-- Holds for `cap` units more than the `former` that are granted and not settled yet: for all of them
+-- anew; returns what `hold` does.
+local function hold_on_top(svc, use, cap, former)
+  local ask, minimum, payers, kept = use[U_ASK], use[U_MINIMUM], use[U_PAYERS], svc[P_HELD]
+  give_back(svc)
+  local units, entries, pos, covered, anchor = best_hold(svc, former + cap, payers, use[U_COMING])
+  local known_ms, missing = anchor_ms, former + most(1, least(minimum, ask)) - units
   anchor_ms = anchor
   local code, validity_s, final = 'OK', 0, false
   if missing > 0 then
-    code, units = why_not(pos, covered, missing), 0
+    code, units = why_not(pos, covered, missing), former
+    keep_hold(svc, former, kept)
   else
     place(svc, units, entries)
     validity_s, final = outlook(pos, covered, minimum, payers)
   end
   anchor_ms = known_ms
-  return code, units, validity_s, final
+  return code, units - former, validity_s, final
+end
+
+-- Holds for one service what `use` asks; returns code, grant, validity and whether it is final.
+local function hold(svc, use)
+  local ask, cap, minimum, former = use[U_ASK], use[U_CAP], use[U_MINIMUM], svc[P_GRANTED]
+  if ask <= 0 then return 'OK', 0, limits[LIMIT_VALIDITY_S], false end
+  if svc[P_PRICE][X_TIMED] == 1 then
+    local life = limits[LIMIT_LIFE_UNITS] - svc[P_ELAPSED] - former
+    if life < cap then cap = life end
+  end
+  if cap <= 0 then return 'LIMIT_REACHED', 0, 0, false end
+  if use[U_FREE] == 1 then
+    svc[P_GRANTED] = former + cap
+    return 'NOT_CHARGED', cap, limits[LIMIT_VALIDITY_S], false
+  end
+  if (cap >= minimum or cap >= ask)
+    and not (special and (former > 0 or use[U_COMING]))
+    and hold_plainly(svc, cap, minimum, use[U_PAYERS]) then
+    return 'OK', cap, limits[LIMIT_VALIDITY_S], false
+  end
+  return hold_on_top(svc, use, cap, former)
 end

@@ -204,11 +204,12 @@ local function pay_bucket(pos, name, increment, factor, n, amount)
   return m, paid * factor
 end
 
--- Uses up to `n` units of the increment that was begun and paid for; returns how many. Its cost is
--- in the cost so far already. What is granted keeps within the end of the price.
+-- Uses up to `n` units of what was begun and paid for; returns how many. Its cost is in the cost so
+-- far already. What is granted keeps within the end of the price. Only where use has gone back may
+-- there be more than one begun increment.
 local function use_room(pos, n, granting, unpaid)
   if n <= 0 then return 0 end
-  local priced, seg_from, taken = pos[P_PRICED], pos[P_SEG_FROM], pos[P_TAKEN]
+  local priced, seg_from, taken, rest = pos[P_PRICED], pos[P_SEG_FROM], pos[P_TAKEN], n
   if priced > seg_from and not unpaid then
     local ladder = pos[P_LADDER]
     local m = edge(ladder, seg_from, priced) - priced
@@ -216,17 +217,39 @@ local function use_room(pos, n, granting, unpaid)
     if m > n then m = n end
     if m > 0 then
       pos[P_PRICED], pos[P_ELAPSED] = priced + m, pos[P_ELAPSED] + m
-      return m
+      rest = n - m
+      if rest == 0 then return n end
     end
   end
   for i = 1, #taken, TAKEN do
     if taken[i + 2] > taken[i + 1] then
-      local m = least(n, taken[i + 2] - taken[i + 1])
-      taken[i + 1], pos[P_ELAPSED] = taken[i + 1] + m, pos[P_ELAPSED] + m
-      return m
+      local m = least(rest, taken[i + 2] - taken[i + 1])
+      taken[i + 1], pos[P_ELAPSED], rest = taken[i + 1] + m, pos[P_ELAPSED] + m, rest - m
     end
   end
-  return 0
+  return n - rest
+end
+
+-- Undoes the last `n` units of use, as far as it goes: of money's first, though not out of closed
+-- segments, then of the buckets', the one that was used first last. Buckets get back what is not
+-- begun any more.
+local function undo_use(pos, n, payers)
+  local m = least(n, pos[P_PRICED] - pos[P_SEG_FROM])
+  local priced, taken, rest = pos[P_PRICED] - m, pos[P_TAKEN], n - m
+  pos[P_PRICED], pos[P_COST] = priced, priced > 0 and cost_at(pos, priced) or 0
+  for i = #taken - TAKEN + 1, 1, -TAKEN do
+    local place, used, paid = nil, taken[i + 1], taken[i + 2]
+    for k = 1, #payers, PAYER do
+      if payers[k + 1] > 0 and wallet[payers[k]][B_NAME] == taken[i] then place = k end
+    end
+    if place and used > 0 and rest > 0 then
+      local increment, back = payers[place + 1], least(rest, used)
+      local covered = least(paid, ceil_div(used - back, increment) * increment)
+      debit(wallet[payers[place]], (covered - paid) * payers[place + 2])
+      taken[i + 1], taken[i + 2], rest = used - back, covered, rest - back
+    end
+  end
+  pos[P_ELAPSED] = pos[P_ELAPSED] - (n - rest)
 end
 
 -- A copy on which a hold may be tried.

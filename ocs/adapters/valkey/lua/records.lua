@@ -2,8 +2,8 @@
 -- ocs/adapters/valkey/records.py and calls.py. All are little-endian; `text` is a length (H two
 -- bytes, I four) and that many bytes; the first byte of what is stored is the version of its form.
 --
---   definition   d version, B active, d floor, H text currency, then for each bucket:
---                H text name, B money, d from_ms, d until_ms
+--   definition   d version, B active + 2 * who settles, d floor, H text currency, then for each
+--                bucket: H text name, B money, d from_ms, d until_ms
 --   wallet       B form, d last_ms, d open sessions, H buckets; of each bucket d left, d held,
 --                d credited, d debited; then the definition
 --   price        B timed, H text rating group, H text rating, I text ladder (its numbers, as a
@@ -27,18 +27,22 @@
 --   entry        B form, B text state, I told, H moves; of each move H text bucket, d left by,
 --                d held by, d left, d held, B placed, d floor; then told, as long as its length
 --                says, and a charge's frame. When it was written, its id says
+--   known CDR    c8 mark of the chunk that had it first, c1 fate, d amount (debit.lua)
 --   told         H text kind, d event_ms, I text address, then info
---   use          d used, d ask, d cap, d minimum, B free, H text payers, I text price,
---                H text subject: as ServiceCall in ocs/usecases/ports.py
+--   use          d used, d ask, d cap, d minimum, B flags, H text payers, I text price,
+--                H text subject; where the flags are 8 or more also d before_units, I text before,
+--                H text before_subject, I text coming (prices, empty where there is none): as
+--                ServiceCall in ocs/usecases/ports.py. Flags: free + 2 * reporting + 8 if more
 local FORM = 3
 
--- Definition: nine fields, then four for each bucket. Places tells by name where a bucket stands
+-- Definition: ten fields, then four for each bucket. Places tells by name where a bucket stands
 -- in the wallet; lists are the payers that calls have named, by their text; limited: a bucket of
 -- money is not always valid. The wallet is what read_wallet fills, call after call: tables that
 -- live on cost half as much as new ones, and what a definition says of buckets is in it already.
 local D_VERSION, D_ACTIVE, D_FLOOR, D_CURRENCY, D_PLACES, D_LISTS, D_MAIN_ONLY = 1, 2, 3, 4, 5, 6, 7
-local D_LIMITED, D_WALLET = 8, 9
-local D_BUCKETS, D_BUCKET = 10, 4
+local D_LIMITED, D_WALLET, D_SETTLER = 8, 9, 10
+local D_BUCKETS, D_BUCKET = 11, 4
+local BY_EVENTS, BY_CDRS, BY_NOBODY = 0, 1, 2
 
 -- Wallet: four fields, then the buckets. `was` is what a bucket had before the operation.
 local W_TEXT, W_DEFINITION, W_LAST_MS, W_OPEN, W_BUCKETS = 1, 2, 3, 4, 5
@@ -58,7 +62,7 @@ local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S = 8, 9
 
 -- Service, which is also the position that prices walk (position.lua). Held: place in the
 -- wallet, amount, increment, factor. Taken from units buckets: name, used, paid; and where the cost
--- may fall, what money buckets paid, as less than nothing, the one that paid last at the end.
+-- may fall or use go back, what money buckets paid, as less than nothing, who paid last at the end.
 local P_ELAPSED, P_PRICED, P_COST, P_SEG_FROM, P_TERMS, P_LADDER, P_PRICE = 1, 2, 3, 4, 5, 6, 7
 local P_PASSED, P_TAKEN, P_FEE_DUE, P_CHARGED, P_GRANTED, P_HELD = 8, 9, 10, 11, 12, 13
 local P_SUBJECT = 14
@@ -66,9 +70,14 @@ local HELD, TAKEN, PAYER = 4, 3, 3
 local SHAPE_BARE, SHAPE_MONEY, SHAPE_UNITS, SHAPE_ANY = 1, 2, 3, 4
 
 -- Use, what a call says of one service; before its form what was debited for it, behind it the
--- service. Its payers are place in the wallet, increment, factor of each.
+-- service. Its payers are place in the wallet, increment, factor of each. What stands behind the
+-- service only a special use has: waits is whether it settles nothing before its release.
 local U_AMOUNT, U_USED, U_ASK, U_CAP, U_MINIMUM, U_FREE = 1, 2, 3, 4, 5, 6
 local U_PAYERS, U_PRICE, U_SUBJECT, U_SERVICE = 7, 8, 9, 10
+local U_REPORTING, U_WAITS, U_BEFORE_UNITS, U_BEFORE, U_BEFORE_SUBJECT = 11, 12, 13, 14, 15
+local U_COMING, U_ELAPSED, U_EARLIER = 16, 17, 18
+local FLAG_MORE = 8
+local REPORTS_DELTA, REPORTS_TOTAL, REPORTS_AT_RELEASE = 0, 1, 2
 
 -- The charge in progress. The store runs one function at a time, so what all its steps need stands
 -- in locals of the library, set when it begins, instead of a table that is handed around; and a
@@ -76,6 +85,8 @@ local U_PAYERS, U_PRICE, U_SUBJECT, U_SERVICE = 7, 8, 9, 10
 local wallet, limits, event_ms, answered, overrun_amount
 local services, uses = {}, {} -- of the session, and what the call says of them
 local one_shot -- whether it is a one-shot event
+local special -- whether any of the uses is: what is plain asks no more than that
+local noting -- whether who pays is to be remembered, for use of this service may go back
 local anchor_ms -- when the call was answered, as far as this step supposes; 0 not known
 
 -- Its session. Top, low and high are the window of seen numbers. The kept answers are not copied:
@@ -90,7 +101,8 @@ local limit_lists, ladders = { [0] = 0 }, { [0] = 0 }
 local function definition_of(text)
   local version, active, lowest, currency, at = read('<dBdHc0', text)
   local places, place, name, money, from_ms, until_ms = {}, W_BUCKETS, nil, nil, nil, nil
-  local definition = { version, active, lowest, currency, places, { [0] = 0 }, {}, false, false }
+  local definition = { version, active % 2, lowest, currency, places, { [0] = 0 }, {}, false, false,
+    floor(active / 2) }
   local holder = { text, definition, 0, 0 }
   while at <= #text do
     name, money, from_ms, until_ms, at = read('<Hc0Bdd', text, at)
@@ -213,6 +225,13 @@ local function changed_wallet_bytes(holder, before, place)
   local at = 20 + 32 * (place - W_BUCKETS)
   return pack('<BddH', FORM, last_ms, open, n) .. sub(before, 20, at - 1)
     .. pack('<dddd', left, held, credited, debited) .. sub(before, at + 32)
+end
+
+-- How long a session that is over is remembered. Where CDRs settle, as long as they may come: what
+-- was settled online is told by it.
+local function kept_s(holder, keep_s)
+  if holder[W_DEFINITION][D_SETTLER] == BY_CDRS then return most(keep_s, CDR_KEPT_S) end
+  return keep_s
 end
 
 -- Looks through the buckets once, when all is decided. Returns money that nobody holds and money

@@ -151,7 +151,7 @@ local function read_session(bytes)
   n, kept_count, hint_ms, known_answer_ms, top, low, high, state, origin, shape, at =
     read('<HBdddddBc0Ic0B', bytes, 10)
   session_text = bytes
-  keep_first(services, n)
+  if services[n + 1] then keep_first(services, n) end
   for s = 1, n do
     if s > 1 then shape, at = read('<B', bytes, at) end
     services[s], at = read_service(bytes, at, shape)

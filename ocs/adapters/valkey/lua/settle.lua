@@ -1,5 +1,6 @@
 -- Settling: reported use becomes debits. First the room of a begun increment, then what the service
--- held, then the list of payers, then `main` below its floor. Where the cost fell, money goes back.
+-- held, then the list of payers, then `main` below its floor. Where the cost fell, or a total says
+-- that less was used, money goes back.
 
 -- Where in a list of `size`-tuples the run of money buckets ends that begins at `i`.
 local function pool_end(list, i, size)
@@ -26,7 +27,7 @@ end
 local function pay(svc, b, amount)
   debit(b, amount)
   svc[P_CHARGED] = svc[P_CHARGED] + amount
-  if amount > 0 and svc[P_PRICE][X_FALLS] and svc[P_PRICED] > 0 then
+  if amount > 0 and (noting or svc[P_PRICE][X_FALLS]) and svc[P_PRICED] > 0 then
     note_paid(svc, b[B_NAME], amount)
   end
 end
@@ -199,6 +200,11 @@ local function fee_without_use(svc, payers)
   return true
 end
 
+-- Whether what was taken is money alone, of one bucket: nothing of it is begun.
+local function all_money(taken)
+  return taken[3] <= 0 and not taken[TAKEN + 1]
+end
+
 -- The short ways to the same result for the common cases: one bucket is held, and covers the use.
 -- Both return whether they went.
 
@@ -232,8 +238,8 @@ end
 
 -- The bucket is of money, the price is plain, no units were taken from a bucket.
 local function settle_money_plainly(svc, b, used)
-  local costs = plain_costs(svc)
-  if not costs or svc[P_TAKEN] ~= NOTHING then return false end
+  local costs, taken = plain_costs(svc), svc[P_TAKEN]
+  if not costs or (taken ~= NOTHING and not all_money(taken)) then return false end
   local priced, charged, amount = svc[P_PRICED] + used, svc[P_CHARGED], svc[P_HELD][2]
   local whole = costs[priced] or note_cost(svc, costs, priced)
   local due = whole - charged
@@ -244,6 +250,7 @@ local function settle_money_plainly(svc, b, used)
   if due > 0 then
     svc[P_CHARGED] = charged + due
     b[B_LEFT], b[B_DEBITED] = b[B_LEFT] - due, b[B_DEBITED] + due
+    if noting then note_paid(svc, b[B_NAME], due) end
   end
   return true
 end
@@ -257,28 +264,30 @@ local function settle_plainly(svc, used)
   return settle_units_plainly(svc, b, used)
 end
 
--- Settles `used` units; returns the money that was debited.
-local function settle(svc, used, payers)
+-- Settles `used` units; below zero, so many that were settled were not used. There may be `more` of
+-- the same report: then what is held is kept for that. Returns the money that was debited.
+local function settle(svc, used, payers, more)
   local charged = svc[P_CHARGED]
-  if used == 0 then
+  if used <= 0 then
+    if used < 0 then undo_use(svc, -used, payers) end
     if answered and svc[P_ELAPSED] == 0 and fee_without_use(svc, payers) then
       svc[P_FEE_DUE] = 1
     end
-    if svc[P_FEE_DUE] == 0 then
+    if svc[P_FEE_DUE] == 0 and used == 0 then
       give_back(svc)
       return 0
     end
-  elseif settle_plainly(svc, used) then
+  elseif not more and settle_plainly(svc, used) then
     return svc[P_CHARGED] - charged
   end
-  local n = used - use_room(svc, used)
-  n = settle_from_holds(svc, n)
-  give_back(svc)
+  local n = used > 0 and used or 0
+  n = settle_from_holds(svc, n - use_room(svc, n))
+  if not more then give_back(svc) end
   if n > 0 then n = settle_from_list(svc, n, payers) end
   if n > 0 or cost(svc) > svc[P_CHARGED] then
     collect_list(svc, payers, 1, #payers, time_of_use(svc), MAX_AMOUNT)
     overrun(svc, n, payers)
   end
-  if used > 0 and svc[P_TAKEN] ~= NOTHING then pay_back(svc) end
+  if used ~= 0 and svc[P_TAKEN] ~= NOTHING then pay_back(svc) end
   return svc[P_CHARGED] - charged
 end
