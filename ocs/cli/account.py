@@ -42,11 +42,14 @@ def create(
     account: AccountArgument,
     *,
     currency: Annotated[str, typer.Option(help="ISO 4217, such as EUR.")],
-    kind: Annotated[PaymentKind, typer.Option(help="Stops at 0, or at a floor below.")] = (
-        PaymentKind.PREPAID
-    ),
+    kind: Annotated[
+        PaymentKind, typer.Option(help="Stops at 0, at a floor below, or is not debited here.")
+    ] = (PaymentKind.PREPAID),
     floor: Annotated[str, typer.Option(help="Of a postpaid account, such as -100.00.")] = "",
     wallet_group: Annotated[str, typer.Option(help="Accounts of one group share a wallet.")] = "",
+    settled_by: Annotated[
+        str, typer.Option(help="What is debited: events (default), or a postpaid account's cdr.")
+    ] = "",
     config: ConfigOption = None,
     directory: DirectoryOption = None,
     store: StoreOption = "",
@@ -56,13 +59,22 @@ def create(
     """Create an account; the same again changes nothing."""
 
     async def work(office: Office) -> tuple[Outcome, ShownAccount]:
-        terms = account_terms(account, currency, kind=kind, floor=floor, wallet_group=wallet_group)
+        terms = account_terms(
+            account,
+            currency,
+            kind=kind,
+            floor=floor,
+            wallet_group=wallet_group,
+            settled_by=settled_by,
+        )
         outcome = await office.provisioning.create_account(office.tenant, terms)
         return outcome, await _read(office, account)
 
     outcome, shown = at_office(Place(config, directory, store, tenant), work)
     if outcome is Outcome.CONFLICT:
-        raise fail(f"account {account} exists on other terms (currency, wallet group or floor)")
+        raise fail(
+            f"account {account} exists on other terms (currency, wallet group, floor, settled_by)"
+        )
     _show([shown], as_json, one=True)
 
 

@@ -15,8 +15,8 @@ from ocs.domain.money import format_money
 from ocs.domain.session import State
 from ocs.domain.wallet import FOREVER_MS, Bucket, BucketKind
 from ocs.usecases.addresses import session_address
-from ocs.usecases.ports import BucketBalance, SessionView
-from ocs.usecases.provisioning import AccountView
+from ocs.usecases.ports import BucketBalance, SessionView, Settler, WalletDefinition
+from ocs.usecases.provisioning import AccountView, PaymentKind
 
 _WITH_DEADLINE: Final = frozenset({State.OPEN, State.IDLE})
 
@@ -51,6 +51,7 @@ class ShownAccount(Struct, frozen=True):
     open_sessions: int
     version: int
     buckets: tuple[ShownBucket, ...]
+    settled_by: str = ""
 
 
 class ShownHold(Struct, frozen=True):
@@ -103,7 +104,7 @@ def shown_account(view: AccountView) -> ShownAccount:
         account=account.account,
         wallet_group=account.wallet_group,
         currency=account.currency,
-        kind="postpaid" if definition.floor_amount < 0 else "prepaid",
+        kind=_kind(definition),
         floor=format_money(definition.floor_amount, money),
         status="active" if definition.active else "blocked",
         open_sessions=wallet.open_sessions,
@@ -112,7 +113,14 @@ def shown_account(view: AccountView) -> ShownAccount:
             _shown_bucket(bucket, numbers[bucket.bucket], account.currency)
             for bucket in definition.buckets
         ),
+        settled_by=definition.settled_by,
     )
+
+
+def _kind(definition: WalletDefinition) -> PaymentKind:
+    if definition.settled_by is Settler.NOBODY:
+        return PaymentKind.OFFLINE
+    return PaymentKind.POSTPAID if definition.floor_amount < 0 else PaymentKind.PREPAID
 
 
 def _shown_bucket(bucket: Bucket, numbers: BucketBalance, currency: str) -> ShownBucket:

@@ -25,6 +25,7 @@ from ocs.usecases.ports import (
     Account,
     Directory,
     Ledger,
+    Settler,
     Subscriber,
     WalletBalance,
     WalletDefinition,
@@ -51,10 +52,14 @@ class Outcome(StrEnum):
 
 
 class PaymentKind(StrEnum):
-    """Prepaid stops at zero, postpaid at a floor below it."""
+    """Prepaid stops at zero, postpaid at a floor below it; of an offline one no wallet is touched.
+
+    Offline accounts are rated and recorded, from their CDRs; who bills them is not `ocs`.
+    """
 
     PREPAID = "prepaid"
     POSTPAID = "postpaid"
+    OFFLINE = "offline"
 
 
 class TermsError(ValueError):
@@ -73,6 +78,7 @@ class AccountTerms(Struct, frozen=True, kw_only=True):
     currency: str
     floor_amount: int = 0
     buckets: tuple[Bucket, ...] = ()
+    settled_by: Settler = Settler.EVENTS
 
 
 class AccountView(Struct, frozen=True, kw_only=True):
@@ -94,7 +100,13 @@ def checked_name(field: str, name: str) -> str:
 
 
 def account_terms(
-    account: str, currency: str, *, kind: str = "prepaid", floor: str = "", wallet_group: str = ""
+    account: str,
+    currency: str,
+    *,
+    kind: str = "prepaid",
+    floor: str = "",
+    wallet_group: str = "",
+    settled_by: str = "",
 ) -> AccountTerms:
     """Check terms as people write them: `floor` is a decimal of the currency."""
     checked_name("account", account)
@@ -113,12 +125,27 @@ def account_terms(
         wallet_group=wallet_group or account,
         currency=currency,
         floor_amount=floor_amount,
+        settled_by=_settler(kind, settled_by),
     )
+
+
+def _settler(kind: str, settled_by: str) -> Settler:
+    if settled_by not in ("", Settler.EVENTS, Settler.CDR):
+        raise TermsError("settled_by", f"{settled_by!r} is neither events nor cdr")
+    if kind == PaymentKind.OFFLINE:
+        if settled_by:
+            raise TermsError("settled_by", "an offline account is settled by nobody here")
+        return Settler.NOBODY
+    if settled_by == Settler.CDR and kind != PaymentKind.POSTPAID:
+        raise TermsError("settled_by", "cdr is for postpaid accounts: CDRs come when all is over")
+    return Settler(settled_by or Settler.EVENTS)
 
 
 def _check_floor(kind: str, floor_amount: int) -> None:
     if kind not in list(PaymentKind):
-        raise TermsError("kind", f"{kind!r} is neither prepaid nor postpaid")
+        raise TermsError("kind", f"{kind!r} is none of {', '.join(PaymentKind)}")
+    if kind == PaymentKind.OFFLINE and floor_amount != 0:
+        raise TermsError("floor", "an offline account has no balance that a floor could stop")
     if kind == PaymentKind.PREPAID and floor_amount != 0:
         raise TermsError("floor", "a prepaid account stops at 0; write postpaid for a floor")
     if kind == PaymentKind.POSTPAID and floor_amount >= 0:
@@ -160,6 +187,7 @@ class Provisioning:
             currency=terms.currency,
             floor_amount=terms.floor_amount,
             buckets=(MAIN_BUCKET, *terms.buckets),
+            settled_by=terms.settled_by,
         )
         if await self._ledger.define(wallet, definition):
             return Outcome.CREATED
@@ -189,9 +217,14 @@ class Provisioning:
         return Outcome.CREATED if former is None else Outcome.CHANGED
 
     async def add_bucket(self, tenant: str, account: str, bucket: Bucket) -> Outcome:
-        """Add a further, empty bucket. CONFLICT: the wallet has another one of this name."""
+        """Add a further, empty bucket. CONFLICT: the wallet has another one of this name.
+
+        TermsError where events do not settle: a bucket there would promise what no CDR gets.
+        """
 
         def with_bucket(former: WalletDefinition) -> WalletDefinition | None:
+            if former.settled_by is not Settler.EVENTS:
+                raise TermsError("bucket", "only accounts settled by events have further buckets")
             same_name = [known for known in former.buckets if known.bucket == bucket.bucket]
             if same_name:
                 return former if same_name == [bucket] else None
@@ -242,6 +275,7 @@ def _compare(wanted: WalletDefinition, present: WalletDefinition) -> Outcome:
     agrees = (
         wanted.currency == present.currency
         and wanted.floor_amount == present.floor_amount
+        and wanted.settled_by is present.settled_by
         and all(bucket in present.buckets for bucket in wanted.buckets)
     )
     return Outcome.UNCHANGED if agrees else Outcome.CONFLICT

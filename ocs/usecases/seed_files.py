@@ -13,10 +13,11 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from ocs.domain.money import currency, parse_money
+from ocs.usecases.ports import Settler
 from ocs.usecases.provisioning import AccountTerms, TermsError, account_terms, checked_name
 
 _ACCOUNT_COLUMNS: Final = ("account", "currency", "kind", "floor", "balance")
-_ACCOUNT_OPTIONS: Final = ("wallet_group",)
+_ACCOUNT_OPTIONS: Final = ("wallet_group", "settled_by")
 _SUBSCRIBER_COLUMNS: Final = ("identity", "account", "plan")
 
 
@@ -58,7 +59,7 @@ _LineT = TypeVar("_LineT", AccountLine, SubscriberLine)
 
 
 def read_accounts(file: SeedFile) -> tuple[list[AccountLine], list[BadSeedLine]]:
-    """Read `account,currency,kind,floor,balance[,wallet_group]`."""
+    """Read `account,currency,kind,floor,balance[,wallet_group][,settled_by]`."""
     seen: dict[str, int] = {}
     opened: dict[str, int] = {}
 
@@ -69,8 +70,11 @@ def read_accounts(file: SeedFile) -> tuple[list[AccountLine], list[BadSeedLine]]
             kind=row["kind"],
             floor=row["floor"],
             wallet_group=row.get("wallet_group", ""),
+            settled_by=row.get("settled_by", ""),
         )
         balance = row["balance"] if _opening_amount(row["balance"], terms) else ""
+        if balance and terms.settled_by is Settler.NOBODY:
+            raise TermsError("balance", "an offline account has no balance here")
         _check_first("account", terms.account, line, seen)
         if balance and opened.setdefault(terms.wallet_group, line) != line:
             first = opened[terms.wallet_group]

@@ -1,6 +1,6 @@
 """Accounts and subscribers from CSV, as often as one likes.
 
-    account,currency,kind,floor,balance,wallet_group        identity,account,plan
+    account,currency,kind,floor,balance,wallet_group,settled_by        identity,account,plan
 
 A seed is read whole before anything is written: every bad line of both files is reported with file,
 line, column and reason, and a seed with a bad line changes nothing. Then the lines are applied side
@@ -96,7 +96,7 @@ class Seeding:
         account = line.terms.account
         outcome = await self._provisioning.create_account(tenant, line.terms)
         if outcome is Outcome.CONFLICT:
-            reason = f"{account} exists on other terms (currency, wallet group or floor)"
+            reason = f"{account} exists on other terms (currency, wallet group, floor, settled_by)"
             return [BadSeedLine(file, line.line, "account", reason)]
         created = ["accounts_created"] if outcome is Outcome.CREATED else []
         if not line.balance or not (created or await self._never_credited(tenant, account)):

@@ -3,7 +3,7 @@ import pytest
 
 from ocs.domain.wallet import MAIN_BUCKET, Bucket, BucketKind
 from ocs.usecases.crediting import Crediting, CreditKind, CreditOrder
-from ocs.usecases.ports import Account, Subscriber, WalletDefinition, WalletKey
+from ocs.usecases.ports import Account, Settler, Subscriber, WalletDefinition, WalletKey
 from ocs.usecases.provisioning import (
     AccountTerms,
     Outcome,
@@ -68,11 +68,37 @@ async def test_a_postpaid_account_has_its_floor_and_buckets(office: Office) -> N
         AccountTerms(account="acme", wallet_group="family", currency="EUR"),
         AccountTerms(account="acme", wallet_group="acme", currency="EUR", floor_amount=-1),
         AccountTerms(account="acme", wallet_group="acme", currency="EUR", buckets=(MINUTES,)),
+        AccountTerms(
+            account="acme", wallet_group="acme", currency="EUR", settled_by=Settler.NOBODY
+        ),
     ],
 )
 async def test_other_terms_are_a_conflict(office: Office, terms: AccountTerms) -> None:
     await office.create()
     assert await office.provisioning.create_account("demo", terms) is Outcome.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("terms", "settler"),
+    [
+        ({}, Settler.EVENTS),
+        ({"kind": "postpaid", "floor": "-1"}, Settler.EVENTS),
+        ({"kind": "postpaid", "floor": "-1", "settled_by": "events"}, Settler.EVENTS),
+        ({"kind": "postpaid", "floor": "-1", "settled_by": "cdr"}, Settler.CDR),
+        ({"kind": "offline"}, Settler.NOBODY),
+    ],
+)
+async def test_an_account_says_what_is_debited_to_it(
+    office: Office, terms: dict[str, str], settler: Settler
+) -> None:
+    """And has further buckets only where events are: no CDR would be paid by them."""
+    await office.create(**terms)
+    assert (await office.definition()).settled_by is settler
+    if settler is Settler.EVENTS:
+        assert await office.provisioning.add_bucket("demo", "acme", MINUTES) is Outcome.CHANGED
+        return
+    with pytest.raises(TermsError, match="settled by events"):
+        await office.provisioning.add_bucket("demo", "acme", MINUTES)
 
 
 async def test_an_interrupted_creation_is_completed_by_the_next_try(office: Office) -> None:
@@ -172,11 +198,15 @@ async def test_what_does_not_exist_is_unknown(office: Office) -> None:
         ({"account": "x" * 256}, "account", "no name"),
         ({"wallet_group": "{p1}"}, "wallet_group", "no name"),
         ({"currency": "EURO"}, "currency", "unknown currency 'EURO'"),
-        ({"kind": "free"}, "kind", "neither prepaid nor postpaid"),
+        ({"kind": "free"}, "kind", "none of prepaid, postpaid, offline"),
         ({"floor": "-1"}, "floor", "a prepaid account stops at 0"),
         ({"kind": "postpaid"}, "floor", "needs a floor below 0"),
         ({"kind": "postpaid", "floor": "5"}, "floor", "needs a floor below 0"),
         ({"floor": "much"}, "floor", "not a decimal"),
+        ({"kind": "offline", "floor": "-5"}, "floor", "has no balance"),
+        ({"kind": "offline", "settled_by": "cdr"}, "settled_by", "settled by nobody"),
+        ({"settled_by": "cdr"}, "settled_by", "for postpaid accounts"),
+        ({"settled_by": "nobody"}, "settled_by", "neither events nor cdr"),
     ],
 )
 def test_impossible_terms_name_their_field(terms: dict[str, str], field: str, reason: str) -> None:

@@ -167,6 +167,21 @@ async def test_every_bad_line_is_reported_and_nothing_is_done(garden: Garden) ->
     assert await garden.directory.accounts("demo") == []
 
 
+async def test_a_seed_says_what_is_debited(garden: Garden) -> None:
+    """An offline account has no balance to begin with: nobody will ever look at it."""
+    header = "account,currency,kind,floor,balance,settled_by\n"
+    lines = "a1,EUR,prepaid,,1,\na2,EUR,postpaid,-5,,cdr\na3,EUR,offline,,,\n"
+    assert (await garden.seed(header + lines)).accounts_created == 3
+    settlers = []
+    for account in ("a1", "a2", "a3"):
+        wallet = await garden.ledger.balance(WalletKey("demo", account))
+        assert wallet
+        settlers.append(wallet.definition.settled_by)
+    assert settlers == ["events", "cdr", "nobody"]
+    [wrong] = (await garden.seed(header + "a4,EUR,offline,,5,\n")).bad
+    assert (wrong.line, wrong.column) == (2, "balance")
+
+
 @pytest.mark.parametrize(
     ("accounts", "column", "reason"),
     [
@@ -204,7 +219,7 @@ async def test_lines_that_meet_other_terms_are_reported_and_the_others_applied(
             "accounts.csv",
             3,
             "account",
-            "a2 exists on other terms (currency, wallet group or floor)",
+            "a2 exists on other terms (currency, wallet group, floor, settled_by)",
         ),
         BadSeedLine("subscribers.csv", 2, "identity", "441632960001 is another account's already"),
         BadSeedLine("subscribers.csv", 4, "account", "there is no account a9"),
