@@ -7,7 +7,7 @@ prices (charging, explaining, rating offline) asks it.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -38,6 +38,12 @@ _DEFAULT_QUOTAS: Final = {
 _DEFAULT_VALIDITY_S: Final = 600
 
 
+FinalUnitPolicy = Literal["terminate", "redirect", "restrict"]
+"""What becomes of a session when its final units are used."""
+FailureHandling = Literal["", "terminate", "continue", "retry_and_terminate"]
+"""What a client does that gets no answer (RFC 8506 8.14); empty leaves it to the client."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What a subscriber pays by: tariffs in order of precedence, and the sizes of grants.
 
@@ -45,9 +51,13 @@ class Plan(msgspec.Struct, frozen=True):
     nothing, whatever the tariffs say; of both, the longest prefix decides. They are for a handful;
     long lists belong into a tariff of their own, as blocked or free rows.
 
-    The three mappings go by usage type; what a plan leaves out has a default. `quota_units` is
-    granted when the client names no amount, `minimum_units` is the least worth granting,
-    `maximum_units` the most at once. `validity_s` is how long a grant may be used.
+    The mappings go by usage type; what a plan leaves out has a default. `quota_units` is granted
+    when the client names no amount, `minimum_units` is the least worth granting, `maximum_units`
+    the most at once; when `threshold_units` of a grant are left, the client is to come back (0, the
+    default: it is not told when). `validity_s` is how long a grant may be used.
+
+    `redirect_address` is where a session is led at the end, `filter_id` what it is restricted to:
+    each goes with its action, and only with it.
     """
 
     name: str
@@ -58,6 +68,11 @@ class Plan(msgspec.Struct, frozen=True):
     validity_s: int = _DEFAULT_VALIDITY_S
     blocked_prefixes: tuple[str, ...] = ()
     free_prefixes: tuple[str, ...] = ()
+    threshold_units: Mapping[str, int] = {}
+    final_unit_action: FinalUnitPolicy = "terminate"
+    redirect_address: str = ""
+    filter_id: str = ""
+    failure_handling: FailureHandling = ""
 
     def __post_init__(self) -> None:
         """Fill in the defaults; ValueError names what cannot hold."""
@@ -69,8 +84,11 @@ class Plan(msgspec.Struct, frozen=True):
         contrary = set(self.blocked_prefixes) & set(self.free_prefixes)
         if contrary:
             raise ValueError(f"plan {self.name}: {min(contrary)} is both blocked and free")
-        for usage in {*self.quota_units, *self.minimum_units, *self.maximum_units}:
+        thresholds = dict.fromkeys(USAGE_TYPES, 0) | dict(self.threshold_units)
+        msgspec.structs.force_setattr(self, "threshold_units", thresholds)
+        for usage in {*self.quota_units, *self.minimum_units, *self.maximum_units, *thresholds}:
             self._check(usage)
+        self._check_end()
 
     def exempt(self, number: str, usage_type: str) -> Rate | None:
         """Return the rate of a number that is blocked or free by the plan itself."""
@@ -93,6 +111,24 @@ class Plan(msgspec.Struct, frozen=True):
                 f"plan {self.name}: {usage} units must satisfy "
                 f"1 <= minimum {least} <= quota {usual} <= maximum {most}"
             )
+        threshold = self.threshold_units[usage]
+        if not 0 <= threshold < most:
+            raise ValueError(
+                f"plan {self.name}: {usage} threshold {threshold} must be below maximum {most}"
+            )
+
+    def _check_end(self) -> None:
+        """Each action has what it needs, and nothing that it would not use."""
+        for needed, action in (
+            ("redirect_address", "redirect"),
+            ("filter_id", "restrict"),
+        ):
+            is_given, is_used = bool(getattr(self, needed)), self.final_unit_action == action
+            if is_given != is_used:
+                raise ValueError(
+                    f"plan {self.name}: {needed} goes with final_unit_action {action}, and only "
+                    f"with it; it is {self.final_unit_action}"
+                )
 
 
 def rates_of(generation: Generation, plan: Plan, used: Used, seconds: int) -> Schedule:
@@ -101,14 +137,19 @@ def rates_of(generation: Generation, plan: Plan, used: Used, seconds: int) -> Sc
     Those of voice switch within `seconds` from its beginning, LONGEST_LIFE_S at most; other use
     keeps the rate it began at.
     """
+    if used.usage_type == VOICE:
+        life_s = min(seconds, LONGEST_LIFE_S)
+        return rates_until(generation, plan, used, used.at_ms + life_s * 1000)
+    rate = plan.exempt(used.number, used.usage_type) or generation.find(plan.tariffs, used)
+    return () if rate is None else ((used.at_ms, rate),)
+
+
+def rates_until(generation: Generation, plan: Plan, used: Used, until_ms: int) -> Schedule:
+    """Return the rate at `used.at_ms` and each later one before `until_ms`, of whatever use."""
     exempt = plan.exempt(used.number, used.usage_type)
     if exempt is not None:
         return ((used.at_ms, exempt),)
-    if used.usage_type == VOICE:
-        life_s = min(seconds, LONGEST_LIFE_S)
-        return generation.schedule(plan.tariffs, used, used.at_ms + life_s * 1000)
-    rate = generation.find(plan.tariffs, used)
-    return () if rate is None else ((used.at_ms, rate),)
+    return generation.schedule(plan.tariffs, used, until_ms)
 
 
 @lru_cache(maxsize=10_000)

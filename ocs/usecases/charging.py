@@ -2,9 +2,9 @@
 
     prepare (preparing.py) ──► ledger.charge ──► finish (finishing.py)
 
-The subscriber comes from a memory of the worker (a directory look-up when it is not there), the
-wallet's definitions from another; when those turn out old, the ledger says so with the new ones and
-moves nothing, and the call is made again.
+Who pays is remembered (`paying`). When the wallet's definitions turn out old, the ledger says so
+with the new ones and moves nothing, and the call is made again. One-shot events that debit nothing
+take a way of their own (`one_shot`).
 
 Events that come together are charged together (`charge_all`): one wait for all of them, and none of
 the objects that a wait for each would take. What is not plain sailing (a payer to be looked up, no
@@ -12,7 +12,7 @@ price, a reply that is no result) is dealt with by itself, on the way that a sin
 
 Reported use is never dropped. What cannot be charged now (no such subscriber, no price, or an event
 so old that its session is forgotten) is parked in a stream, once, to be rated offline, and the
-answer says `settled: false`.
+answer says `settled: false`. Of an event with several services it is those without a price.
 """
 
 import asyncio
@@ -21,74 +21,55 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ocs.domain.events import Event, Kind
+from ocs.domain.events import Action, Event, Kind
 from ocs.domain.generation import Generation
 from ocs.domain.plan import Plan
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import Wallet
 from ocs.domain.zones import Zone
-from ocs.usecases.addresses import parse_session_address
 from ocs.usecases.answer import Answer
 from ocs.usecases.explaining import explained
-from ocs.usecases.finishing import fault_answer, finish, invalid, plain_result, refuse
+from ocs.usecases.finishing import REASONS, fault_answer, finish, invalid, plain_result, refuse
+from ocs.usecases.one_shot import OneShot, asks_for_units, checked
+from ocs.usecases.paying import BadReference, Payers, Payment, SubscriberSource
 from ocs.usecases.ports import (
     LATE,
     UNRATED,
-    Account,
-    ChargeCall,
     ChargeLimits,
+    ChargeResult,
     Ledger,
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
     SessionKey,
-    Subscriber,
 )
-from ocs.usecases.preparing import Payment, Preparer, Priced, info_text, payment_of
+from ocs.usecases.preparing import Prepared, Preparer, info_text
 
 _STALE_TRIES: Final = 3
 """A wallet whose definitions change three times within one request is being edited by a machine."""
-_MOST_WALLETS_KEPT: Final = 100_000
 _NOT_PRICED: Final = frozenset(
     {ResultCode.NO_RATE, ResultCode.RATE_BLOCKED, ResultCode.RATING_FAILED}
 )
-_REASONS: Final = {
-    ResultCode.UNKNOWN_SUBSCRIBER: "no subscriber has this identity",
-    ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
-    ResultCode.RATE_BLOCKED: "this destination is blocked",
-    ResultCode.RATING_FAILED: (
-        "the subscriber's plan is not configured, its rate is in another currency,"
-        " or the use costs more than can be kept"
-    ),
-}
 _TOO_OLD: Final = (
     "the event is older than sessions are remembered, so it may have been charged before; "
     "it is kept for offline rating (is the sender's clock right?)"
 )
+_TOO_OLD_TO_REFUND: Final = (
+    "the event is older than one-shot events are remembered, so it may have been refunded before"
+)
 
 
 class ChargingSettings(Struct, frozen=True, kw_only=True):
-    """`limits` as configured; the validity of a grant comes with the plan. `zones` by tenant."""
+    """`limits` as configured; the validity of a grant comes with the plan. `zones` by tenant.
+
+    `refunds_any`: what a refund gives back need not be what a transaction debited.
+    """
 
     limits: ChargeLimits = ChargeLimits()
     zones: Mapping[str, Zone] = {}
-
-
-class SubscriberSource(Protocol):
-    """A directory with a memory."""
-
-    def peek(self, tenant: str, identity: str) -> Subscriber | None:
-        """Give what is remembered, without waiting."""
-        ...
-
-    async def subscriber(self, tenant: str, identity: str) -> Subscriber | None:
-        """Find a subscriber."""
-        ...
-
-    async def account(self, tenant: str, account: str) -> Account | None:
-        """Find an account."""
-        ...
+    refunds_any: bool = False
 
 
 class Tariffs(Protocol):
@@ -111,18 +92,16 @@ class Charger:
         clock_ms: Callable[[], int],
     ) -> None:
         self._ledger = ledger
-        self._directory = directory
+        self._payers = Payers(directory, plans)
         self._tariffs = tariffs
-        self._plans = plans
         self._clock_ms = clock_ms
         limits = settings.limits
         self._keep_ms = {
             kind: 1000 * (limits.event_keep_s if kind is Kind.EVENT else limits.closed_keep_s)
             for kind in Kind
         }
-        self._preparer = Preparer(settings.limits, plans, settings.zones)
-        self._wallets: dict[tuple[str, str], Wallet] = {}
-        self._currencies: dict[tuple[str, str], str] = {}
+        self._preparer = Preparer(settings.limits, settings.zones)
+        self._one_shot = OneShot(ledger, self._preparer, refunds_any=settings.refunds_any)
 
     def charge(self, event: Event) -> Awaitable[Answer]:
         """Charge one event; it is awaited once.
@@ -141,39 +120,42 @@ class Charger:
         What is remembered of costs one call to the ledger for all, and one wait.
         """
         begun = [self._begin(event) for event in events]
-        calls = [one.call for one in begun if type(one) is _Prepared]
+        calls = [one.call for one in begun if type(one) is Prepared]
         replies = iter(await self._ledger.charge_all(calls) if calls else ())
         answers: list[Answer | Exception] = []
         for event, one in zip(events, begun, strict=True):
             try:
-                if not isinstance(one, _Prepared):
+                if not isinstance(one, Prepared):
                     answers.append(one if isinstance(one, Exception) else await one)
                     continue
                 reply = next(replies)
                 if isinstance(reply, Reply) and (result := plain_result(reply)) is not None:
-                    answers.append(finish(event, one.payment, reply, result))
+                    answers.append(finish(event, one, reply, result))
                 else:
                     answers.append(await self._conclude(event, one, reply))
             except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
                 answers.append(bug)
         return answers
 
-    def _begin(self, event: Event) -> "_Prepared | Awaitable[Answer] | Exception":
+    def _begin(self, event: Event) -> Prepared | Awaitable[Answer] | Exception:
         """Prepare one of many events; where that cannot be done at once, begin it by itself."""
         try:
             return self._prepare(event) or self._begin_slowly(event)
         except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
             return bug
 
-    def _prepare(self, event: Event) -> "_Prepared | None":
+    def _prepare(self, event: Event) -> Prepared | None:
         """Prepare an event of which everything is remembered, and that has a price."""
-        payment = self._remembered_payer(event)
-        if payment is None or event.explain:
+        payment = self._payers.remembered(event)
+        if payment is None or event.explain or event.action is not Action.DIRECT_DEBIT:
             return None
-        priced = self._preparer.price(event, payment, self._tariffs.current)
-        if priced.code is not ResultCode.OK:
-            return None
-        return _Prepared(payment, priced, self._call(event, payment, priced))
+        prepared = self._prepared(event, payment, self._tariffs.current)
+        return prepared if prepared.code is ResultCode.OK else None
+
+    def _prepared(self, event: Event, payment: Payment, tariffs: Generation) -> Prepared:
+        """Prepare an event. One that is old opens no session: it may have had one."""
+        opens = (event.may_open or event.kind is not Kind.UPDATE) and not self._is_old(event)
+        return self._preparer.prepare(event, payment, tariffs, opens=opens)
 
     def _begin_slowly(self, event: Event) -> Awaitable[Answer]:
         # A task, so that of many events these too go on beside each other.
@@ -182,147 +164,95 @@ class Charger:
     async def _charge_slowly(self, event: Event) -> Answer:
         """Charge an event whose payer has to be looked up, or that has no price."""
         try:
-            payment = await self._find_payer(event)
+            payment = await self._payers.find(event)
             if payment is None:
                 return await self._refuse(event, ResultCode.UNKNOWN_SUBSCRIBER, _stranger(event))
-            if isinstance(payment, Answer):
-                return payment
             tariffs = self._tariffs.current  # of which a reload during the wait changes nothing
-            priced = self._preparer.price(event, payment, tariffs)
-            starts = event.kind in (Kind.START, Kind.EVENT)
-            if priced.code is not ResultCode.OK and starts:
-                return await self._refuse(event, priced.code, payment.session)
-            reply = await self._ledger.charge(self._call(event, payment, priced))
-            answer = await self.conclude(event, payment, priced, reply)
+            answer = await self._act(event, payment, tariffs)
+        except BadReference as problem:
+            return invalid(event, "session_ref", str(problem))
         except (LedgerUnavailable, OutcomeUnknown) as fault:
             return fault_answer(event, fault)
         if not event.explain:
             return answer
-        return explained(answer, event, payment.plan, self._preparer, tariffs)
+        return explained(answer, event, payment, self._preparer, tariffs)
 
-    def _call(self, event: Event, payment: Payment, priced: Priced) -> ChargeCall:
-        opens = not self._is_old(event)
-        return self._preparer.call(
-            event, payment, priced, opens=opens, generation=self._tariffs.current.id
-        )
+    async def _act(self, event: Event, payment: Payment, tariffs: Generation) -> Answer:
+        """Do what an event wants whose payer is known."""
+        if event.action is Action.DIRECT_DEBIT:
+            return await self._debit(event, payment, tariffs)
+        if event.action is Action.PRICE_ENQUIRY:
+            return self._one_shot.price(event, payment, tariffs)
+        if event.action is Action.CHECK_BALANCE:
+            if not asks_for_units(event):
+                return await self._one_shot.balance(event, payment, self._clock_ms())
+            return checked(await self._debit(replace(event, dry_run=True), payment, tariffs))
+        if not event.reverses and self._is_old(event):
+            return refuse(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD_TO_REFUND)
+        return await self._one_shot.refund(event, payment, tariffs)
 
-    async def _conclude(
-        self, event: Event, prepared: "_Prepared", reply: Reply | Exception
-    ) -> Answer:
+    async def _debit(self, event: Event, payment: Payment, tariffs: Generation) -> Answer:
+        prepared = self._prepared(event, payment, tariffs)
+        starts = event.kind in (Kind.START, Kind.EVENT)
+        if prepared.code is not ResultCode.OK and starts:
+            return await self._refuse(event, prepared.code, payment.session)
+        return await self.conclude(event, prepared, await self._ledger.charge(prepared.call))
+
+    async def _conclude(self, event: Event, prepared: Prepared, reply: Reply | Exception) -> Answer:
         """Answer what the ledger replied to one of many events, if that is no plain result."""
         if isinstance(reply, LedgerUnavailable | OutcomeUnknown):
             return fault_answer(event, reply)
         if isinstance(reply, Exception):
             raise reply
         try:
-            return await self.conclude(event, prepared.payment, prepared.priced, reply)
+            return await self.conclude(event, prepared, reply)
         except (LedgerUnavailable, OutcomeUnknown) as fault:
             return fault_answer(event, fault)
 
-    async def conclude(
-        self, event: Event, payment: Payment, priced: Priced, reply: Reply
-    ) -> Answer:
+    async def conclude(self, event: Event, prepared: Prepared, reply: Reply) -> Answer:
         """Make an answer of the ledger's reply; ask again where the wallet was another."""
+        session = prepared.payment.session
         for _ in range(_STALE_TRIES):
             if reply.stale is None:
                 break
             wallet = Wallet(reply.stale.version, reply.stale.buckets)
-            self._remember(payment.session, wallet)
-            payment = msgspec.structs.replace(payment, wallet=wallet)
-            reply = await self._ledger.charge(self._call(event, payment, priced))
+            self._payers.remember(session, wallet)
+            prepared = self._preparer.for_wallet(event, prepared, wallet)
+            reply = await self._ledger.charge(prepared.call)
         else:
             raise LedgerUnavailable("the wallet's definitions keep changing")
         if reply.code in (ResultCode.UNKNOWN_SUBSCRIBER, ResultCode.RATING_FAILED):
             # No wallet, or more money than the ledger can count: nothing moved.
-            return await self._refuse(event, reply.code, payment.session)
+            return await self._refuse(event, reply.code, session)
         if reply.code is ResultCode.UNKNOWN_SESSION and reply.result is None:
-            return await self._unknown_session(event, payment, priced)
+            return await self._unknown_session(event, prepared)
         if reply.result is None:
             return refuse(event, reply.code)
-        not_priced = any(service.code in _NOT_PRICED for service in reply.result.services)
-        if not_priced and event.used_units > 0:
-            await self._park(UNRATED, event, payment.session)
-            return msgspec.structs.replace(
-                finish(event, payment, reply, reply.result), settled=False
-            )
-        return finish(event, payment, reply, reply.result)
-
-    # --- Who pays --------------------------------------------------------------------------------
-
-    def _remembered_payer(self, event: Event) -> Payment | None:
-        if event.session_ref or not event.subscriber:
-            return None
-        subscriber = self._directory.peek(event.tenant, event.subscriber)
-        if subscriber is None:
-            return None
-        return self._payment(event, subscriber)
-
-    def _payment(self, event: Event, subscriber: Subscriber) -> Payment:
-        wallet = self._wallets.get((event.tenant, subscriber.wallet_group))
-        return payment_of(event, subscriber, self._plans.get(subscriber.plan), wallet)
-
-    async def _find_payer(self, event: Event) -> Payment | Answer | None:
-        subscriber = None
-        if event.subscriber:
-            subscriber = await self._directory.subscriber(event.tenant, event.subscriber)
-        if event.session_ref:
-            return await self._payer_of_session(event, subscriber)
-        return None if subscriber is None else self._payment(event, subscriber)
-
-    async def _payer_of_session(
-        self, event: Event, subscriber: Subscriber | None
-    ) -> Payment | Answer:
-        """The account is fixed at the start: the reference names it, whoever the event names."""
-        try:
-            session = parse_session_address(event.session_ref)
-        except ValueError as error:
-            return invalid(event, str(error))
-        if session.tenant != event.tenant:
-            return invalid(event, "the session belongs to somebody else")
-        if session.session_id != event.session_id:
-            return invalid(event, "the reference is of another session than session_id")
-        wallet = self._wallets.get((session.tenant, session.wallet_group))
-        if subscriber is not None and subscriber.account == session.account:
-            return Payment(session, self._plans.get(subscriber.plan), subscriber.currency, wallet)
-        currency = await self._currency_of(session)
-        if currency is None:
-            return invalid(event, "the reference names no account")
-        return Payment(session, None, currency, wallet)
-
-    async def _currency_of(self, session: SessionKey) -> str | None:
-        at = session.tenant, session.account
-        if at not in self._currencies:
-            account = await self._directory.account(*at)
-            if account is None or account.wallet_group != session.wallet_group:
-                return None
-            if len(self._currencies) >= _MOST_WALLETS_KEPT:
-                self._currencies.clear()
-            self._currencies[at] = account.currency
-        return self._currencies[at]
-
-    def _remember(self, session: SessionKey, wallet: Wallet) -> None:
-        if len(self._wallets) >= _MOST_WALLETS_KEPT:
-            self._wallets.clear()
-        self._wallets[session.tenant, session.wallet_group] = wallet
+        answer = finish(event, prepared, reply, reply.result)
+        unpriced = _unpriced(event, reply.result)
+        if unpriced is None:
+            return answer
+        await self._park(UNRATED, unpriced, session)
+        return replace(answer, settled=False)
 
     # --- What cannot be charged ------------------------------------------------------------------
 
     def _is_old(self, event: Event) -> bool:
         return self._clock_ms() - event.reported_ms > self._keep_ms[event.kind]
 
-    async def _unknown_session(self, event: Event, payment: Payment, priced: Priced) -> Answer:
-        session = payment.session
+    async def _unknown_session(self, event: Event, prepared: Prepared) -> Answer:
+        session, code = prepared.payment.session, prepared.code
         if self._is_old(event):
             await self._park(LATE, event, session)
             return refuse(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD, settled=False)
-        code = ResultCode.UNKNOWN_SESSION if priced.code is ResultCode.OK else priced.code
-        if event.session_ref and payment.plan is None:
+        by_reference = event.session_ref and prepared.payment.plan is None
+        if code is ResultCode.OK or by_reference:
             code = ResultCode.UNKNOWN_SESSION
         return await self._refuse(event, code, session)
 
     async def _refuse(self, event: Event, code: ResultCode, session: SessionKey) -> Answer:
         """Refuse before the ledger; reported use is parked."""
-        reason = _REASONS.get(code, "")
+        reason = REASONS.get(code, "")
         if event.used_units == 0 or event.dry_run:
             return refuse(event, code, reason=reason)
         await self._park(UNRATED, event, session)
@@ -337,14 +267,6 @@ class Charger:
         await self._ledger.park(stream, session, request, entry)
 
 
-class _Prepared(Struct, frozen=True, gc=False):
-    """An event's call, and what it was made of."""
-
-    payment: Payment
-    priced: Priced
-    call: ChargeCall
-
-
 class _Charging(Struct, frozen=True, gc=False):
     """A single event whose call is on its way.
 
@@ -353,7 +275,7 @@ class _Charging(Struct, frozen=True, gc=False):
 
     charger: Charger
     event: Event
-    prepared: _Prepared
+    prepared: Prepared
     reply: Awaitable[Reply]
 
     def __await__(self) -> Generator[Any, None, Answer]:
@@ -362,8 +284,8 @@ class _Charging(Struct, frozen=True, gc=False):
             reply = yield from self.reply.__await__()
             result = plain_result(reply)
             if result is not None:
-                return finish(event, prepared.payment, reply, result)
-            conclusion = self.charger.conclude(event, prepared.payment, prepared.priced, reply)
+                return finish(event, prepared, reply, result)
+            conclusion = self.charger.conclude(event, prepared, reply)
             return (yield from conclusion.__await__())
         except (LedgerUnavailable, OutcomeUnknown) as fault:
             return fault_answer(event, fault)
@@ -373,3 +295,12 @@ def _stranger(event: Event) -> SessionKey:
     """Where use is parked that no account owns."""
     who = event.subscriber or "-"
     return SessionKey(event.tenant, who, who, event.session_id)
+
+
+def _unpriced(event: Event, result: ChargeResult) -> Event | None:
+    """Return the part of an event that reports use nobody has a price for, if there is one."""
+    groups = {one.rating_group for one in result.services if one.code in _NOT_PRICED}
+    if not groups:
+        return None
+    uses = tuple(use for use in event.services if use.rating_group in groups and use.used_units)
+    return replace(event, services=uses) if uses else None

@@ -10,28 +10,29 @@ from msgspec.structs import replace
 from ocs.domain.events import Event
 from ocs.domain.explain import explain
 from ocs.domain.generation import Generation
-from ocs.domain.plan import Plan
 from ocs.usecases.answer import Answer
+from ocs.usecases.paying import Payment
 from ocs.usecases.preparing import Preparer, asked_units
 
 
 def explained(
-    answer: Answer, event: Event, plan: Plan | None, preparer: Preparer, generation: Generation
+    answer: Answer, event: Event, payment: Payment, preparer: Preparer, generation: Generation
 ) -> Answer:
     """Add the explanations to an answer that has services."""
+    plan = payment.plan
     if plan is None or not answer.services:
         return answer
-    used = preparer.used(event)
+    pricer, quota_units = preparer.pricer, preparer.rules(event, plan).quota_units
     return replace(
         answer,
         explanations=tuple(
             explain(
                 generation,
                 plan,
-                used,
-                use.used_units + asked_units(event, use, plan),
+                pricer.used(event, use),
+                use.used_units + asked_units(event, use, quota_units),
                 answered=event.answered,
-                life_s=preparer.life_s,
+                life_s=pricer.life_s,
             )
             for use in event.services
         ),

@@ -6,6 +6,7 @@ settle and hold without coming back.
 """
 
 from collections.abc import Awaitable, Sequence
+from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
@@ -54,6 +55,11 @@ class ServiceCall(Struct, frozen=True, array_like=True, gc=False):
     `free`: 1 when the price is zero whatever is used: granted as asked, NOT_CHARGED.
     `subject`: what the price depends on; when it differs from the session's, a segment opens.
     `segments`: the ladder in force and the switches known now; empty when there is no price.
+    `reporting`: `domain.events.Reporting`; with TOTAL and AT_RELEASE `used_units` is a total.
+    `before_units`: so many of `used_units` are from before a tariff change that the client told
+    apart; they are settled first, by `before`, whose subject is `before_subject`.
+    `coming`: of an untimed service, the price that takes over within the validity of the grant: the
+    dearer of the two is held.
     """
 
     rating_group: str
@@ -66,6 +72,11 @@ class ServiceCall(Struct, frozen=True, array_like=True, gc=False):
     subject: str
     payers: tuple[Payer, ...]
     segments: tuple[Segment, ...]
+    reporting: int = 0
+    before_units: int = 0
+    before: tuple[Segment, ...] = ()
+    before_subject: str = ""
+    coming: tuple[Segment, ...] = ()
 
 
 class ChargeLimits(Struct, frozen=True, array_like=True, gc=False):
@@ -172,8 +183,22 @@ class Reply(Struct, frozen=True, gc=False):
     stale: "WalletDefinition | None" = None
 
 
+class Settler(StrEnum):
+    """What is debited to an account: events as they come, or CDRs when all is over; or nothing.
+
+    NOBODY: an offline account. Its CDRs are rated and recorded; who bills them is not `ocs`.
+    """
+
+    EVENTS = "events"
+    CDR = "cdr"
+    NOBODY = "nobody"
+
+
 class WalletDefinition(Struct, frozen=True, kw_only=True):
-    """What a wallet is: its state and its buckets. The ledger adds the numbers."""
+    """What a wallet is: its state and its buckets. The ledger adds the numbers.
+
+    `settled_by` never changes: what one of them has debited the other cannot tell.
+    """
 
     version: int
     currency: str
@@ -181,6 +206,7 @@ class WalletDefinition(Struct, frozen=True, kw_only=True):
     floor_amount: int = 0
     """`main` may be held and granted down to here: 0 prepaid, below zero postpaid."""
     buckets: tuple[Bucket, ...]
+    settled_by: Settler = Settler.EVENTS
 
 
 class BucketBalance(Struct, frozen=True, kw_only=True):
@@ -226,25 +252,121 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
 
 class CreditCall(Struct, frozen=True, kw_only=True):
-    """Add to (or, below zero, take from) one bucket, once per `reference`."""
+    """Add to (or, below zero, take from) one bucket, once per `reference`.
+
+    `fingerprint` is what makes two orders of one reference the same; empty: bucket and amount.
+    """
 
     wallet: WalletKey
     bucket: str
     amount: int
     reference: str
     reason: str = "top-up"
+    fingerprint: str = ""
 
 
 class CreditReply(Struct, frozen=True, kw_only=True):
     """OK, or NO_CREDIT (a debit below the floor), CONFLICT (reference used otherwise).
 
-    UNKNOWN_SUBSCRIBER stands for a wallet or bucket that does not exist.
+    UNKNOWN_SUBSCRIBER stands for a wallet or bucket that does not exist. `amount` is what moved,
+    when the reference was new.
     """
 
     code: ResultCode
     transaction_id: str = ""
     left: int = 0
     hit: bool = False
+    amount: int = 0
+
+
+class ReverseCall(Struct, frozen=True, kw_only=True):
+    """Take back what one charge debited, once, whoever asks again and however often.
+
+    Only of what has ended: a one-shot event, or any report of a session that is released.
+    """
+
+    wallet: WalletKey
+    transaction_id: str
+    reason: str = "reversal"
+
+
+class ReverseReply(Struct, frozen=True, kw_only=True):
+    """OK; or UNKNOWN_SESSION or CONFLICT, and `why`, for people.
+
+    UNKNOWN_SESSION: the journal has no such transaction of this wallet, or not any more. CONFLICT:
+    it is not over yet, or it is no charge.
+    `hit`: it was reversed before; the other fields are those of that time. `amount` is the money
+    that went back, `units` what went back to buckets of units; below zero where the charge itself
+    had given back.
+    """
+
+    code: ResultCode
+    transaction_id: str = ""
+    amount: int = 0
+    units: int = 0
+    hit: bool = False
+    why: str = ""
+
+
+MOST_CDRS_DEBITED: Final = 200
+"""In one call: about a millisecond of the store, in which no charge is answered."""
+CDR_DAYS: Final = 45
+"""How many days after the one on which a use ended it may be debited by its CDR."""
+DAY_MS: Final = 86_400_000
+
+
+class CdrFate(StrEnum):
+    """What became of a CDR.
+
+    DEBITED: by this chunk, now or before. KNOWN: debited before by another chunk, or twice in this
+    call. ONLINE: the ledger knows its session, which was not refused. TOO_OLD, AHEAD: of a day that
+    is not remembered any more, or is to come.
+    """
+
+    DEBITED = "d"
+    KNOWN = "u"
+    ONLINE = "o"
+    TOO_OLD = "t"
+    AHEAD = "a"
+
+
+class CdrDebit(Struct, frozen=True, gc=False):
+    """One finished use and what it costs. `session_id` is what its online events were called."""
+
+    cdr_id: str
+    session_id: str
+    amount: int
+
+
+class DebitCall(Struct, frozen=True, kw_only=True):
+    """Debit finished CDRs of one account that ended on one day, `MOST_CDRS_DEBITED` at most.
+
+    `day`: days since 1970, UTC. `chunk`: who gives them in; the same chunk again is no duplicate.
+    """
+
+    wallet: WalletKey
+    account: str
+    currency: str
+    day: int
+    chunk: str
+    cdrs: tuple[CdrDebit, ...]
+
+
+class DebitReply(Struct, frozen=True, kw_only=True):
+    """OK, with the fate of each CDR and what was debited for it when it was.
+
+    Nothing moved, and `why`: UNKNOWN_SUBSCRIBER (no such wallet), NOT_CHARGED (CDRs do not settle
+    it: `settled_by`), INVALID_EVENT (another currency), RATING_FAILED (more than a bucket holds).
+    `overrun_amount`: what was debited now, below the floor.
+    """
+
+    code: ResultCode
+    transaction_id: str = ""
+    overrun_amount: int = 0
+    fates: tuple[CdrFate, ...] = ()
+    amounts: tuple[int, ...] = ()
+    settled_by: Settler = Settler.CDR
+    why: str = ""
 
 
 class Ledger(Protocol):
@@ -263,6 +385,14 @@ class Ledger(Protocol):
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
+        ...
+
+    async def reverse(self, call: ReverseCall) -> ReverseReply:
+        """Take back what a transaction debited."""
+        ...
+
+    async def debit(self, call: DebitCall) -> DebitReply:
+        """Debit CDRs, each once; the same call again answers the same and moves nothing."""
         ...
 
     async def expire(self, session: SessionKey) -> bool:
@@ -301,12 +431,16 @@ class Ledger(Protocol):
         ...
 
     async def park(self, stream: str, key: SessionKey, request: str, entry: bytes) -> str:
-        """Append `entry` to `unrated` or `late`, once per session and request; return its id."""
+        """Append `entry` to a stream of parked events, once per session and request; return its id.
+
+        The streams are named below: `UNRATED`, `LATE`, `EMERGENCY`.
+        """
         ...
 
 
 UNRATED: Final = "unrated"
 LATE: Final = "late"
+EMERGENCY: Final = "emergency"
 
 
 class Subscriber(Struct, frozen=True, kw_only=True, gc=False):

@@ -1,63 +1,48 @@
 """The first half of a charge: an event becomes one call to the ledger.
 
-Everything is decided here that can be decided without the balance: who pays, at which price from
-when, which buckets may pay in which order, how much may be granted at most. Synchronous and without
-I/O: whoever calls has looked up the subscriber and the wallet's definitions.
+Everything is decided here that can be decided without the balance: at which price from when
+(`pricing`), which buckets may pay in which order, how much may be granted at most. Synchronous and
+without I/O: whoever calls has looked up the subscriber and the wallet's definitions (`paying`).
+
+How much, and for how long, is said by the plan and by the event's source. Of the two maximums the
+lower counts; of everything else the source's, where it says anything.
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from ocs.domain.events import Event, Kind, ServiceUse
+from ocs.domain.events import Action, Event, Kind, ServiceUse, Terms
 from ocs.domain.generation import Generation
-from ocs.domain.ladder import Ladder
-from ocs.domain.money import MAX_UNITS
-from ocs.domain.plan import Plan, rates_of
+from ocs.domain.plan import Plan
 from ocs.domain.results import ResultCode
-from ocs.domain.tariff import ANY_CURRENCY, Rate, Used
 from ocs.domain.usage import VOICE
 from ocs.domain.wallet import MAIN_ONLY, Payer, Wallet
-from ocs.domain.zones import UTC_ZONE, Zone
-from ocs.usecases.ports import (
-    ChargeCall,
-    ChargeLimits,
-    RatingInfo,
-    Segment,
-    ServiceCall,
-    SessionKey,
-    Subscriber,
-)
+from ocs.domain.zones import Zone
+from ocs.usecases.answer import FinalUnit, FinalUnitAction
+from ocs.usecases.paying import Payment
+from ocs.usecases.ports import ChargeCall, ChargeLimits, ServiceCall
+from ocs.usecases.pricing import Priced, Pricer, digest
 
-_MOST_PRICES_KEPT: Final = 20_000
-_MOST_NUMBERS_KEPT: Final = 20_000
-"""Numbers whose price is remembered, about 10 MB."""
 _LONGEST_FINGERPRINT: Final = 64
-_DIGEST_BYTES: Final = 8
 _DIVIDER: Final = "\x1f"
 _encode_json: Final = msgspec.json.Encoder().encode
 _NO_ATTRIBUTES: Final = Raw(b"{}")
+_MOST_NUMBERS_KEPT: Final = 20_000
+"""Numbers whose price is remembered, about 10 MB."""
+_ASKING: Final = frozenset({Kind.START, Kind.UPDATE})
+_NO_TERMS: Final = Terms()
 
 
-class Payment(Struct, frozen=True, gc=False):
-    """Who pays for an event, as far as it is known.
+class Info(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the journal keeps of an event beside the money: the raw material of the CDR.
 
-    `plan` is None when only a `session_ref` names the payer, or when it is not configured.
-    `wallet` is None when its definitions have not been seen yet; `main` is then assumed, and the
-    ledger objects if there is more.
+    `rated_numbers` are those of services that are rated by another number than the event's.
+    `answer_ms` is 0 where the event does not say it, `currency` empty where the payer is not known.
     """
-
-    session: SessionKey
-    plan: Plan | None
-    currency: str
-    wallet: Wallet | None
-
-
-class Info(Struct, frozen=True, gc=False):
-    """What the journal keeps of an event beside the money: the raw material of the CDR."""
 
     subscriber: str
     direction: str
@@ -70,24 +55,46 @@ class Info(Struct, frozen=True, gc=False):
     reported_ms: int
     time_flag: bool
     attributes: Raw
+    rated_numbers: Mapping[str, str] | None = None
+    answer_ms: int = 0
+    currency: str = ""
 
 
-class _Price(Struct, frozen=True):
-    """A rate as the ledger takes it. Keeps the rate, so that its identity stays taken."""
+class GrantRules(Struct, frozen=True, gc=False):
+    """What plan and source say of grants of one usage type."""
 
-    rate: Rate
-    segment: Segment
-    free: bool
-    subject: str
+    limits: ChargeLimits
+    quota_units: int
+    minimum_units: int
+    maximum_units: int
+    threshold_units: int
+    final: FinalUnit
+    failure_handling: str
+
+    @property
+    def acts_at_the_end(self) -> bool:
+        """Whether a client without credit is to do something else than to end."""
+        return self.final.action is not FinalUnitAction.TERMINATE
 
 
-class Priced(Struct, frozen=True, gc=False):
-    """The price of an event's service; `code` is OK, or why there is none."""
+class Conditions(Struct, frozen=True, gc=False):
+    """All that is decided of one service before its units are looked at."""
+
+    priced: Priced
+    rules: GrantRules
+
+
+class Prepared(Struct, frozen=True, gc=False):
+    """An event's call, and what it was made of; `prices` are of its services, in their order.
+
+    `code` is OK when any service has a price, else why the first has none.
+    """
 
     code: ResultCode
-    segments: tuple[Segment, ...] = ()
-    free: bool = False
-    subject: str = ""
+    payment: Payment
+    rules: GrantRules
+    prices: tuple[Priced, ...]
+    call: ChargeCall
 
 
 class Preparer:
@@ -96,86 +103,31 @@ class Preparer:
     `zones` go by tenant; one that is not named there is in UTC.
     """
 
-    def __init__(
-        self, limits: ChargeLimits, plans: Mapping[str, Plan], zones: Mapping[str, Zone]
-    ) -> None:
-        self.life_s = limits.life_units
-        """The longest that a call may live: its price is looked up for no later time."""
+    def __init__(self, limits: ChargeLimits, zones: Mapping[str, Zone]) -> None:
+        self.pricer = Pricer(limits.life_units, zones)
         self._limits = limits
-        self._zones = dict(zones)
-        self._default_plan = Plan(name="", tariffs=())
-        self._limits_of = {
-            name: msgspec.structs.replace(limits, validity_s=plan.validity_s)
-            for name, plan in plans.items()
-        }
-        self._prices: dict[int, _Price] = {}
+        self._default_plan = Plan(name="", tariffs=(), validity_s=limits.validity_s)
+        self._rules: dict[tuple[str, str, Terms | None], GrantRules] = {}
         self._generation: Generation | None = None
-        self._plain: dict[tuple[str, str, str, str], Priced] = {}
+        self._plain: dict[tuple[str, str, str, str, Terms | None], Conditions] = {}
 
-    def price(self, event: Event, payment: Payment, generation: Generation) -> Priced:
-        """Find the price of an event, with the switches that are known now for timed use.
-
-        Where neither time nor caller matter it is remembered: a call asks at least twice.
-        """
-        plan = payment.plan
-        if plan is None:
-            return Priced(ResultCode.RATING_FAILED)
-        key = plan.name, event.rated_number, event.usage_type, payment.currency
-        if generation is self._generation:
-            known = self._plain.get(key)
-            if known is not None:
-                return known
-        else:
-            self._generation = generation
-            self._plain.clear()
-        used = self.used(event)
-        priced = self._find_price(used, plan, payment.currency, generation)
-        if generation.is_plain(plan.tariffs, used):
-            if len(self._plain) >= _MOST_NUMBERS_KEPT:
-                self._plain.clear()
-            self._plain[key] = priced
-        return priced
-
-    def _find_price(self, used: Used, plan: Plan, currency: str, generation: Generation) -> Priced:
-        schedule = rates_of(generation, plan, used, self._limits.life_units)
-        if not schedule:
-            return Priced(ResultCode.NO_RATE)
-        first = self._price(schedule[0][1])
-        if first.rate.blocked:
-            return Priced(ResultCode.RATE_BLOCKED)
-        if first.rate.currency not in (currency, ANY_CURRENCY):
-            return Priced(ResultCode.RATING_FAILED)
-        timed = used.usage_type == VOICE
-        subject = f"{used.number}|{plan.name}" if timed else f"{plan.name}|{first.subject}"
-        if len(schedule) == 1:
-            return Priced(ResultCode.OK, (first.segment,), first.free, subject)
-        later = [(at_ms, self._price(rate)) for at_ms, rate in schedule[1:]]
-        segments = [msgspec.structs.replace(p.segment, from_ms=at_ms) for at_ms, p in later]
-        free = first.free and all(p.free for _, p in later)
-        return Priced(ResultCode.OK, (first.segment, *segments), free, subject)
-
-    def used(self, event: Event) -> Used:
-        """Say what a price is looked up for: a call from when its use began, else the event."""
-        at_ms = event.event_ms
-        if event.usage_type == VOICE:
-            begun_ms = event.answer_ms or at_ms - 1000 * event.services[0].used_units
-            at_ms = max(begun_ms, at_ms - 1000 * self._limits.life_units)
-        zone = self._zones.get(event.tenant, UTC_ZONE)
-        caller = event.calling_number or (event.subscriber if event.direction != "term" else "")
-        return Used(event.rated_number, event.usage_type, at_ms, zone, caller, event.trunk_in)
-
-    def call(
-        self, event: Event, payment: Payment, priced: Priced, *, opens: bool, generation: str
-    ) -> ChargeCall:
+    def prepare(
+        self, event: Event, payment: Payment, generation: Generation, *, opens: bool
+    ) -> Prepared:
         """Build the call. `opens`: the event may open a session that the store does not know."""
-        plan = payment.plan or self._default_plan
-        wallet = payment.wallet
-        payers: tuple[Payer, ...] = MAIN_ONLY
-        if wallet is not None and not priced.free:
-            payers = _payers(wallet, event)
-        number = event.request_number
-        services = tuple([_service(event, plan, use, priced, payers) for use in event.services])
-        return ChargeCall(
+        uses = event.services
+        prices: tuple[Priced, ...]
+        if len(uses) == 1:
+            conditions = self.conditions(event, uses[0], payment, generation)
+            priced, rules = conditions.priced, conditions.rules
+            code, prices, has_price = priced.code, (priced,), bool(priced.segments)
+        else:
+            prices, rules = self._conditions_of_all(event, payment, generation)
+            codes = [priced.code for priced in prices]
+            code = ResultCode.OK if ResultCode.OK in codes else codes[0]
+            has_price = any(priced.segments for priced in prices)
+        number, wallet, plan = event.request_number, payment.wallet, payment.plan
+        call = ChargeCall(
             payment.session,
             event.kind,
             -1 if number is None else number,
@@ -186,42 +138,81 @@ class Preparer:
             event.answer_ms or 0,
             event.answered,
             event.dry_run,
-            opens and bool(priced.segments),
-            self._limits_of.get(plan.name, self._limits),
-            services,
-            info_text(event, plan.name, generation),
+            opens and has_price,
+            rules.limits,
+            _services(event, rules, prices, wallet),
+            info_text(event, "" if plan is None else plan.name, generation.id, payment.currency),
         )
+        return Prepared(code, payment, rules, prices, call)
 
-    def _price(self, rate: Rate) -> _Price:
-        known = self._prices.get(id(rate))
-        if known is not None:
-            return known
-        about = RatingInfo(rate.tariff, rate.prefix, rate.destination, rate.model)
-        text = _encode_json(about).decode()
-        price = _Price(
-            rate=rate,
-            segment=Segment(0, Raw(rate.packed), text),
-            free=_is_free(rate.ladder),
-            subject=f"{text}|{_digest(rate.packed)}",
+    def conditions(
+        self, event: Event, use: ServiceUse, payment: Payment, generation: Generation
+    ) -> Conditions:
+        """Return price and rules of a service.
+
+        Where neither time nor caller matter they are remembered: a call asks at least twice.
+        """
+        plan = payment.plan
+        if plan is None:
+            return Conditions(Priced(ResultCode.RATING_FAILED), self.rules(event, None))
+        number = use.rated_number or event.rated_number
+        key = plan.name, number, event.usage_type, payment.currency, event.terms
+        if generation is self._generation:
+            known = self._plain.get(key)
+            if known is not None:
+                return known
+        else:
+            self._generation = generation
+            self._plain.clear()
+        rules = self.rules(event, plan)
+        validity_s = rules.limits.validity_s
+        conditions = Conditions(
+            self.pricer.price(event, use, payment, generation, validity_s), rules
         )
-        if len(self._prices) >= _MOST_PRICES_KEPT:
-            self._prices.clear()
-        self._prices[id(rate)] = price
-        return price
+        if self.pricer.is_plain(event, use, plan, generation):
+            if len(self._plain) >= _MOST_NUMBERS_KEPT:
+                self._plain.clear()
+            self._plain[key] = conditions
+        return conditions
+
+    def _conditions_of_all(
+        self, event: Event, payment: Payment, generation: Generation
+    ) -> tuple[tuple[Priced, ...], GrantRules]:
+        """Return the prices of several services, of which many may have one price."""
+        first, *others = event.services
+        conditions = self.conditions(event, first, payment, generation)
+        prices = [conditions.priced]
+        for use in others:
+            told_apart = use.before_units or first.before_units
+            if use.rated_number == first.rated_number and not told_apart:
+                prices.append(conditions.priced)
+            else:
+                prices.append(self.conditions(event, use, payment, generation).priced)
+        return tuple(prices), conditions.rules
+
+    def for_wallet(self, event: Event, prepared: Prepared, wallet: Wallet) -> Prepared:
+        """Build the call anew, at the same prices, for what the wallet turned out to be."""
+        payers = _payers(event, prepared.prices, wallet)
+        services = [
+            replace(service, payers=each)
+            for service, each in zip(prepared.call.services, payers, strict=True)
+        ]
+        call = replace(prepared.call, wallet_version=wallet.version, services=tuple(services))
+        return replace(prepared, payment=replace(prepared.payment, wallet=wallet), call=call)
+
+    def rules(self, event: Event, plan: Plan | None) -> GrantRules:
+        """Return the sizes and times of grants; made once for each plan, usage type and terms."""
+        if plan is None:
+            plan = self._default_plan
+        key = plan.name, event.usage_type, event.terms
+        known = self._rules.get(key)
+        if known is None:
+            known = self._rules[key] = _rules(plan, event, self._limits)
+        return known
 
 
-def payment_of(
-    event: Event, subscriber: Subscriber, plan: Plan | None, wallet: Wallet | None
-) -> Payment:
-    """Say who pays for the event of a known subscriber."""
-    session = SessionKey(
-        event.tenant, subscriber.wallet_group, subscriber.account, event.session_id
-    )
-    return Payment(session, plan, subscriber.currency, wallet)
-
-
-def asked_units(event: Event, use: ServiceUse, plan: Plan) -> int:
-    """Return what one service asks for; where the event leaves it open, the plan's quota.
+def asked_units(event: Event, use: ServiceUse, quota_units: int) -> int:
+    """Return what one service asks for; where the event leaves it open, the quota.
 
     A release asks for nothing. A one-shot event asks for one unit, unless it reports use.
     """
@@ -231,7 +222,7 @@ def asked_units(event: Event, use: ServiceUse, plan: Plan) -> int:
         return use.requested_units
     if event.kind is Kind.EVENT:
         return 0 if use.used_units else 1
-    return plan.quota_units[event.usage_type]
+    return quota_units
 
 
 def fingerprint(event: Event) -> str:
@@ -243,11 +234,18 @@ def fingerprint(event: Event) -> str:
     text = event.kind + _DIVIDER + event.usage_type + _DIVIDER + event.rated_number
     for use in event.services:
         text += f"{_DIVIDER}{use.rating_group}:{use.used_units}:{use.requested_units}"
-    return text if len(text) <= _LONGEST_FINGERPRINT else _digest(text.encode())
+        if use.rated_number or use.before_units:
+            text += f":{use.before_units}:{use.rated_number}"
+    if event.action is not Action.DIRECT_DEBIT:
+        text += f"{_DIVIDER}{event.action}{_DIVIDER}{event.reverses}{_DIVIDER}{event.amount}"
+    return text if len(text) <= _LONGEST_FINGERPRINT else digest(text.encode())
 
 
-def info_text(event: Event, plan: str, generation: str) -> str:
+def info_text(event: Event, plan: str, generation: str, currency: str = "") -> str:
     """Spell what the journal keeps of an event, as JSON."""
+    rated = None
+    if event.services[0].rated_number or len(event.services) > 1:
+        rated = {use.rating_group: use.rated_number for use in event.services if use.rated_number}
     about = Info(
         event.subscriber,
         event.direction,
@@ -260,41 +258,88 @@ def info_text(event: Event, plan: str, generation: str) -> str:
         event.reported_ms,
         event.time_flag,
         Raw(event.attributes) if event.attributes else _NO_ATTRIBUTES,
+        rated or None,
+        event.answer_ms or 0,
+        currency,
     )
     return _encode_json(about).decode()
 
 
-def _is_free(ladder: Ladder) -> bool:
-    """Whether nothing is ever owed, however much is used."""
-    costs = ladder.fee or ladder.minimum or any(row.price for row in ladder.rows)
-    return not costs and ladder.end == MAX_UNITS
+def _rules(plan: Plan, event: Event, limits: ChargeLimits) -> GrantRules:
+    usage, terms = event.usage_type, event.terms or _NO_TERMS
+    most = plan.maximum_units[usage]
+    most = min(most, terms.maximum_units or most)
+    least = terms.minimum_units or plan.minimum_units[usage]
+    return GrantRules(
+        limits=replace(limits, validity_s=terms.validity_s or plan.validity_s),
+        quota_units=terms.quota_units or plan.quota_units[usage],
+        minimum_units=min(least, most),
+        maximum_units=most,
+        threshold_units=terms.threshold_units or plan.threshold_units[usage],
+        final=FinalUnit(
+            FinalUnitAction(plan.final_unit_action.upper()), plan.redirect_address, plan.filter_id
+        ),
+        failure_handling=plan.failure_handling,
+    )
+
+
+def _services(
+    event: Event, rules: GrantRules, prices: tuple[Priced, ...], wallet: Wallet | None
+) -> tuple[ServiceCall, ...]:
+    uses = event.services
+    if len(uses) == 1 and (wallet is None or wallet.is_plain):
+        return (_service(event, rules, uses[0], prices[0], MAIN_ONLY),)
+    payers = _payers(event, prices, wallet)
+    return tuple(
+        [
+            _service(event, rules, use, priced, each)
+            for use, priced, each in zip(uses, prices, payers, strict=True)
+        ]
+    )
+
+
+def _payers(
+    event: Event, prices: tuple[Priced, ...], wallet: Wallet | None
+) -> list[tuple[Payer, ...]]:
+    """Return who may pay for each service; what is free of charge touches nobody but `main`."""
+    if wallet is None or wallet.is_plain:
+        return [MAIN_ONLY] * len(prices)
+    by_number: dict[str, tuple[Payer, ...]] = {}
+    found = []
+    for use, priced in zip(event.services, prices, strict=True):
+        number = use.rated_number or event.rated_number
+        if not priced.free and number not in by_number:
+            by_number[number] = wallet.payers(event.usage_type, number)
+        found.append(MAIN_ONLY if priced.free else by_number[number])
+    return found
 
 
 def _service(
-    event: Event, plan: Plan, use: ServiceUse, priced: Priced, payers: tuple[Payer, ...]
+    event: Event, rules: GrantRules, use: ServiceUse, priced: Priced, payers: tuple[Payer, ...]
 ) -> ServiceCall:
-    usage = event.usage_type
-    ask = asked_units(event, use, plan)
-    most = ask if event.kind is Kind.EVENT else plan.maximum_units[usage]
-    return ServiceCall(
+    ask = asked_units(event, use, rules.quota_units)
+    timed = event.usage_type == VOICE
+    is_one_shot = event.kind is Kind.EVENT
+    most = ask if is_one_shot else rules.maximum_units
+    call = ServiceCall(
         use.rating_group,
         use.used_units,
         ask,
         min(ask, most),
-        plan.minimum_units[usage],
-        usage == VOICE,
+        rules.minimum_units,
+        timed,
         priced.free,
         priced.subject,
         payers,
         priced.segments,
     )
-
-
-def _payers(wallet: Wallet, event: Event) -> tuple[Payer, ...]:
-    if wallet.is_plain:
-        return MAIN_ONLY
-    return wallet.payers(event.usage_type, event.rated_number)
-
-
-def _digest(data: bytes) -> str:
-    return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+    if is_one_shot or (priced.outlook is None and not event.reporting):
+        return call
+    return replace(
+        call,
+        reporting=event.reporting,
+        before_units=use.before_units if priced.before else 0,
+        before=priced.before,
+        before_subject=priced.before_subject if priced.before else "",
+        coming=priced.coming if event.kind in _ASKING else (),
+    )

@@ -27,6 +27,17 @@ def test_a_plan_has_a_default_for_whatever_it_leaves_out() -> None:
         ({"minimum_units": {"voice": 0}}, "voice units must satisfy"),
         ({"validity_s": 0}, "validity_s"),
         ({"blocked_prefixes": ("90", "91"), "free_prefixes": ("91",)}, "91 is both blocked and"),
+        ({"threshold_units": {"fax": 1}}, "'fax' is not one of"),
+        ({"threshold_units": {"voice": 3_600}}, "voice threshold 3600 must be below maximum 3600"),
+        ({"threshold_units": {"voice": -1}}, "voice threshold -1 must be"),
+        ({"final_unit_action": "redirect"}, "redirect_address goes with .* redirect, .* redirect"),
+        ({"final_unit_action": "restrict"}, "filter_id goes with .* restrict, .* restrict"),
+        ({"redirect_address": "sip:pay"}, "redirect_address goes with .* redirect, .* terminate"),
+        ({"filter_id": "portal"}, "filter_id goes with .* restrict, .* terminate"),
+        (
+            {"final_unit_action": "redirect", "redirect_address": "sip:pay", "filter_id": "x"},
+            "filter_id goes with .* restrict, .* redirect",
+        ),
     ],
 )
 def test_a_plan_that_cannot_hold_is_refused(fields: dict[str, Any], reason: str) -> None:

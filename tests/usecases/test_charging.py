@@ -387,8 +387,8 @@ async def test_use_that_cannot_be_reckoned_with_is_parked(
 
 
 async def test_memories_are_bounded(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocs.usecases.charging._MOST_WALLETS_KEPT", 1)
-    monkeypatch.setattr("ocs.usecases.preparing._MOST_PRICES_KEPT", 1)
+    monkeypatch.setattr("ocs.usecases.paying._MOST_WALLETS_KEPT", 1)
+    monkeypatch.setattr("ocs.usecases.pricing._MOST_PRICES_KEPT", 1)
     minutes = Bucket(bucket="minutes", kind=BucketKind.UNITS, usage_types=("voice",))
     definition = WalletDefinition(version=2, currency="EUR", buckets=(MAIN_BUCKET, minutes))
     for name in ("w1", "w2"):

@@ -10,9 +10,13 @@ from ocs.usecases.ports import (
     ChargeCall,
     CreditCall,
     CreditReply,
+    DebitCall,
+    DebitReply,
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
+    ReverseCall,
+    ReverseReply,
     SessionKey,
     SessionView,
     WalletBalance,
@@ -66,6 +70,12 @@ class DueSessions:
         raise AssertionError(calls)
 
     async def credit(self, call: CreditCall) -> CreditReply:
+        raise AssertionError(call)
+
+    async def reverse(self, call: ReverseCall) -> ReverseReply:
+        raise AssertionError(call)
+
+    async def debit(self, call: DebitCall) -> DebitReply:
         raise AssertionError(call)
 
     async def define(self, wallet: WalletKey, definition: WalletDefinition) -> bool:

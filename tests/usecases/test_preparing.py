@@ -7,13 +7,16 @@ import msgspec
 import pytest
 
 from ocs.domain.events import MAIN_SERVICE, Event, Kind, ServiceUse
+from ocs.domain.generation import Generation
 from ocs.domain.plan import Plan
 from ocs.domain.results import ResultCode
 from ocs.domain.tariff import plan_tariffs
 from ocs.domain.timing import Timing
 from ocs.domain.zones import zone_named
+from ocs.usecases.paying import Payment
 from ocs.usecases.ports import ChargeLimits, SessionKey
-from ocs.usecases.preparing import Payment, Preparer, Priced
+from ocs.usecases.preparing import Preparer
+from ocs.usecases.pricing import Priced
 from tests.domain.decks import BLOCKED, deck, generation
 
 
@@ -39,7 +42,6 @@ PLAN: Final = Plan(
 NOON: Final = ms("2026-07-01T12:00")
 PREPARER: Final = Preparer(
     ChargeLimits(life_units=86_400),
-    {PLAN.name: PLAN},
     {"british": zone_named("Europe/London"), "american": zone_named("America/New_York")},
 )
 
@@ -60,7 +62,11 @@ def priced(number: str, *, at_ms: int = NOON, used_units: int = 0, **fields: obj
         services=(ServiceUse(MAIN_SERVICE, used_units, 60),),
     )
     payment = Payment(SessionKey("plain", "alice", "alice", "s"), PLAN, "EUR", None)
-    return PREPARER.price(msgspec.structs.replace(event, **fields), payment, GENERATION)
+    return price_of(PREPARER, msgspec.structs.replace(event, **fields), payment, GENERATION)
+
+
+def price_of(preparer: Preparer, event: Event, payment: Payment, tariffs: Generation) -> Priced:
+    return preparer.conditions(event, event.services[0], payment, tariffs).priced
 
 
 def a_minute(price: Priced) -> list[tuple[int, int]]:
@@ -144,23 +150,23 @@ def test_a_price_is_remembered_until_other_tariffs_are_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plan = Plan("plain", plan_tariffs("flat"))
-    preparer = Preparer(ChargeLimits(), {plan.name: plan}, {})
+    preparer = Preparer(ChargeLimits(), {})
     payment = Payment(SessionKey("plain", "alice", "alice", "s"), plan, "EUR", None)
     before, after = (generation(deck("flat", [("49", price)])) for price in (100, 200))
     event = Event(
         Kind.START, "plain", "s", 0, "", "alice", "voice", "4930", NOON, NOON, None,
         (ServiceUse(MAIN_SERVICE, 0, 60),),
     )  # fmt: skip
-    first = preparer.price(event, payment, before)
-    assert preparer.price(event, payment, before) is first
+    first = price_of(preparer, event, payment, before)
+    assert price_of(preparer, event, payment, before) is first
     assert a_minute(first) == [(0, 100)]
-    assert a_minute(preparer.price(event, payment, after)) == [(0, 200)]
+    assert a_minute(price_of(preparer, event, payment, after)) == [(0, 200)]
     dollars = msgspec.structs.replace(payment, currency="USD")
-    assert preparer.price(event, dollars, after).code is ResultCode.RATING_FAILED
+    assert price_of(preparer, event, dollars, after).code is ResultCode.RATING_FAILED
     monkeypatch.setattr("ocs.usecases.preparing._MOST_NUMBERS_KEPT", 2)
-    kept = preparer.price(event, payment, after)
+    kept = price_of(preparer, event, payment, after)
     for number in ("4931", "4932"):
-        preparer.price(msgspec.structs.replace(event, rated_number=number), payment, after)
-    anew = preparer.price(event, payment, after)
+        price_of(preparer, msgspec.structs.replace(event, rated_number=number), payment, after)
+    anew = price_of(preparer, event, payment, after)
     assert anew == kept
     assert anew is not kept

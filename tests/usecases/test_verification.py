@@ -16,7 +16,7 @@ from ocs.usecases.ports import (
     WalletDefinition,
     WalletKey,
 )
-from ocs.usecases.verification import LOOKS, Change, Entry, Image, check, verify
+from ocs.usecases.verification import LOOKS, Base, Change, Entry, Image, check, verify
 
 ALICE = WalletKey("demo", "alice")
 S1 = "demo/alice/alice/s1"
@@ -140,6 +140,51 @@ def test_a_request_may_come_anew_when_its_session_is_forgotten() -> None:
     later = entry(5, "2", "refused", at_ms=62_000)
     assert rules(replace(CLEAN, entries=(*CLEAN.entries, refused, soon))) == ["each answer once"]
     assert rules(replace(CLEAN, entries=(*CLEAN.entries, refused, later))) == []
+
+
+# --- From a checkpoint ----------------------------------------------------------------------------
+
+CHECKPOINT = Base("2-0", 2, {(ALICE, "main"): (100, 20)})
+LATER = replace(CLEAN, entries=CLEAN.entries[2:], base=CHECKPOINT, added=3)
+
+
+def test_books_in_order_from_a_checkpoint() -> None:
+    assert rules(LATER) == []
+
+
+def test_a_checkpoint_that_is_wrong_is_a_gap() -> None:
+    base = replace(CHECKPOINT, numbers={(ALICE, "main"): (101, 20)})
+    assert rules(replace(LATER, base=base)) == ["the journal has no gap"]
+
+
+def test_an_entry_between_checkpoint_and_store_is_missed() -> None:
+    """Though the numbers are right: it held something, and the next one gave it back."""
+    assert rules(replace(LATER, added=5)) == ["no journal entry is missing"]
+    assert rules(replace(CLEAN, added=4)) == ["no journal entry is missing"]
+
+
+def test_the_history_is_added_up_too() -> None:
+    base = Base("2-0", 2, history=lambda: iter(CLEAN.entries[:2]), replayed=2)
+    assert rules(replace(LATER, base=base)) == []
+    twice = replace(base, history=lambda: iter(CLEAN.entries[:1] * 2))
+    assert set(rules(replace(LATER, base=twice))) == {"the journal has no gap"}
+
+
+async def test_what_was_added_up_is_counted() -> None:
+    base = Base("2-0", 2, history=lambda: iter(CLEAN.entries[:2]), replayed=2)
+    report = await verify(Shelf(replace(LATER, base=base)))
+    assert (report.clean, report.entries) == (True, 3)
+
+
+def test_requests_are_forgotten_as_the_store_does() -> None:
+    """Else a history of years would have to be remembered; what is open is never forgotten."""
+    ended = [entry(n, "9", "closed", at_ms=n * 100_000) for n in range(4, 9)]
+    assert rules(replace(CLEAN, entries=(*CLEAN.entries, *ended))) == []
+    soon = [entry(n, "9", "closed", at_ms=at_ms) for n, at_ms in ((4, 10_000), (6, 75_000))]
+    other = entry(5, "", "", at_ms=60_000)
+    assert rules(replace(CLEAN, entries=(*CLEAN.entries, soon[0], other, soon[1]))) == []
+    again = entry(9, "1", "open", at_ms=900_000)
+    assert rules(replace(CLEAN, entries=(*CLEAN.entries, again))) == ["each answer once"]
 
 
 class Shelf:

@@ -1,6 +1,6 @@
 """Answers as JSON: the canonical names of docs/protocol.md.
 
-The body is a pure function of the answer, the form the event was in, and `return_codes.ini`, so a
+The body is a pure function of the answer, the form the event was in, and the configuration, so a
 repeat has the same body; only the header `Idempotency-Hit` tells. `granted_units` is always there
 in the scalar form, 0 when nothing is granted: a client that reads nothing else does the right
 thing.
@@ -10,7 +10,6 @@ a third.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -19,12 +18,14 @@ from msgspec import Struct
 
 from ocs.domain.events import MAIN_SERVICE
 from ocs.domain.explain import Explanation
-from ocs.domain.money import currency, format_money
+from ocs.domain.results import TRANSIENT
+from ocs.entrypoints.dialects import Decoded, Written
+from ocs.entrypoints.encoders.texts import description, money_text
 from ocs.entrypoints.return_codes import ReturnCodes
 from ocs.usecases.answer import Answer, ServiceAnswer
 
-TERMINATE: Final = "TERMINATE"
-"""What a client does when the final units are used (Final-Unit-Action, RFC 8506 8.35)."""
+RETRY_AFTER_S: Final = 1
+"""What a client that was not charged is told, where nothing else is configured."""
 
 
 class CostBody(Struct, omit_defaults=True, gc=False):
@@ -59,8 +60,11 @@ class ServiceBody(Struct, omit_defaults=True, gc=False):
     granted_units: int
     validity_time: int = 0
     quota_threshold: int = 0
+    tariff_time_change: int = 0
     final_unit: bool | None = None
     final_unit_action: str = ""
+    redirect_address: str = ""
+    filter_id: str = ""
     settled_units: int = 0
     cost: CostBody | None = None
     rating: RatingBody | None = None
@@ -79,8 +83,14 @@ class AnswerBody(Struct, omit_defaults=True, gc=False):
     granted_units: int | None = None
     validity_time: int = 0
     quota_threshold: int = 0
+    tariff_time_change: int = 0
     final_unit: bool | None = None
     final_unit_action: str = ""
+    redirect_address: str = ""
+    filter_id: str = ""
+    enough_credit: bool | None = None
+    retry_after: int = 0
+    failure_handling: str = ""
     settled: bool = True
     cost: CostBody | None = None
     balance: BalanceBody | None = None
@@ -94,36 +104,53 @@ class _Named(Struct, frozen=True, gc=False):
     name: str
     text: str
     http_status: int
+    retry_after_s: int
 
-
-_MOST_AMOUNTS: Final = 10_000
-"""Amounts whose spelling is remembered: most are one of few prices times one of few uses."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class AnswerWriter:
-    """Writes answers in the numbers and texts of one table of return codes."""
+    """Writes answers in the numbers and texts of one table of return codes.
 
-    def __init__(self, codes: ReturnCodes) -> None:
+    `failure_handling` is the source's; without it a client is told the plan's.
+    """
+
+    def __init__(
+        self,
+        codes: ReturnCodes,
+        *,
+        retry_after_s: int = RETRY_AFTER_S,
+        failure_handling: str = "",
+    ) -> None:
+        self._failure_handling = failure_handling
         self._codes = {
-            code: _Named(entry.number, str(code), entry.text, entry.http_status)
+            code: _Named(
+                entry.number,
+                str(code),
+                entry.text,
+                entry.http_status,
+                retry_after_s if code in TRANSIENT else 0,
+            )
             for code, entry in codes.items()
         }
 
-    def write(self, answer: Answer, *, itemised: bool) -> tuple[int, bytes]:
-        """Return the HTTP status and the body of a single answer."""
-        return self._codes[answer.code].http_status, _encode(self._body(answer, itemised))
+    def write(self, answer: Answer, decoded: Decoded) -> Written:
+        """Write the answer to one event."""
+        body = _encode(self._body(answer, decoded.itemised))
+        return Written(self._codes[answer.code].http_status, body)
 
-    def write_array(self, answers: Iterable[tuple[Answer, bool]]) -> bytes:
-        return _encode([self._body(answer, itemised) for answer, itemised in answers])
+    def write_array(self, answers: Iterable[tuple[Answer, Decoded]]) -> Written:
+        """Write the answers to an array."""
+        bodies = [self._body(answer, decoded.itemised) for answer, decoded in answers]
+        return Written(HTTPStatus.OK, _encode(bodies))
 
     def _body(self, answer: Answer, itemised: bool) -> AnswerBody:
         named = self._codes[answer.code]
         body = AnswerBody(  # by position: by name, so many cost 0.4 µs more
             named.number,
             named.name,
-            _desc(named.text, answer) if answer.reason else named.text,
+            description(named.text, answer) if answer.reason else named.text,
             answer.transaction_id,
             answer.session_id,
             answer.session_ref,
@@ -131,6 +158,10 @@ class AnswerWriter:
             answer.field,
         )
         body.settled = answer.settled
+        body.retry_after = named.retry_after_s
+        body.enough_credit = answer.enough_credit
+        if answer.transaction_id:
+            body.failure_handling = (self._failure_handling or answer.failure_handling).upper()
         if answer.currency:
             self._add_money(body, answer)
         if itemised or _is_itemised(answer):
@@ -151,12 +182,15 @@ class AnswerWriter:
         for service in answer.services:
             settled += service.settled_amount
             total += service.total_amount
-        body.cost = CostBody(_money(settled, code), _money(total, code), code)
+        body.cost = CostBody(money_text(settled, code), money_text(total, code), code)
         if answer.overrun_amount:
-            body.cost.overrun = _money(answer.overrun_amount, code)
-        body.balance = BalanceBody(
-            _money(answer.available_amount, code), _money(answer.held_amount, code), code
-        )
+            body.cost.overrun = money_text(answer.overrun_amount, code)
+        if answer.balance_told:
+            body.balance = BalanceBody(
+                money_text(answer.available_amount, code),
+                money_text(answer.held_amount, code),
+                code,
+            )
 
     def _service(self, service: ServiceAnswer, currency_code: str) -> ServiceBody:
         named = self._codes[service.code]
@@ -170,8 +204,8 @@ class AnswerWriter:
         _add_grant(body, service)
         if currency_code:
             body.cost = CostBody(
-                _money(service.settled_amount, currency_code),
-                _money(service.total_amount, currency_code),
+                money_text(service.settled_amount, currency_code),
+                money_text(service.total_amount, currency_code),
                 currency_code,
             )
         return body
@@ -182,20 +216,9 @@ def problem_body(status: HTTPStatus) -> bytes:
     return _encode({"status": int(status), "desc": status.phrase})
 
 
-@lru_cache(maxsize=_MOST_AMOUNTS)
-def _money(amount: int, currency_code: str) -> str:
-    return format_money(amount, currency(currency_code))
-
-
 def _is_itemised(answer: Answer) -> bool:
     services = answer.services
     return len(services) > 1 or (len(services) == 1 and services[0].rating_group != MAIN_SERVICE)
-
-
-def _desc(text: str, answer: Answer) -> str:
-    return (
-        f"{text}: {answer.field}: {answer.reason}" if answer.field else f"{text}: {answer.reason}"
-    )
 
 
 def _add_grant(body: AnswerBody | ServiceBody, service: ServiceAnswer) -> None:
@@ -207,6 +230,10 @@ def _add_grant(body: AnswerBody | ServiceBody, service: ServiceAnswer) -> None:
     if granted_units:
         body.validity_time = service.validity_s
         body.quota_threshold = service.quota_threshold_units
+        body.tariff_time_change = service.tariff_change_ms // 1_000
         body.final_unit = service.final_unit
-        if service.final_unit:
-            body.final_unit_action = TERMINATE
+    final = service.final
+    if final is not None:
+        body.final_unit_action = final.action
+        body.redirect_address = final.address
+        body.filter_id = final.filter_id
