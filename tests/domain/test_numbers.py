@@ -1,14 +1,26 @@
 """Numbers as switches send them."""
 
+import msgspec
 import pytest
 
-from ocs.domain.numbers import NumberRules, clean_number
+from ocs.domain.numbers import EmergencyNumbers, NumberRules, clean_number, emergency_number
 
 BRITAIN = NumberRules(country_code="44", national_prefix="0")
 AMERICA = NumberRules(country_code="1", national_prefix="1", international_prefix="011")
 CODES = NumberRules(country_code="44", national_prefix="0", short_codes=("112", "1xx", "118xxx"))
 TEN = NumberRules(country_code="1", national_prefix="1", national_digits=(10,))
 TRUNK = NumberRules(tech_prefix="9123#")
+KENT = NumberRules(
+    country_code="44",
+    national_prefix="0",
+    short_codes=("112", "1xx"),
+    tech_prefix="9123#",
+    emergency=EmergencyNumbers.below("44", ("112", "999", "18x")),
+)
+SYDNEY = NumberRules(
+    country_code="61", national_prefix="0", emergency=EmergencyNumbers.below("61", ("000",))
+)
+NOWHERE = NumberRules(emergency=EmergencyNumbers.below("", ()))
 
 
 @pytest.mark.parametrize(
@@ -69,3 +81,64 @@ def test_without_rules(raw: str, cleaned: str) -> None:
 )
 def test_with_rules(rules: NumberRules, raw: str, cleaned: str) -> None:
     assert clean_number(raw, rules) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("rules", "raw", "found"),
+    [
+        (NumberRules(), "112", "112"),
+        (NumberRules(), "911", "911"),
+        (NumberRules(), "999", ""),
+        (NumberRules(), "1120", ""),
+        (NumberRules(), "11", ""),
+        (NumberRules(), "", ""),
+        (NumberRules(), "sip:@host", ""),
+        (NumberRules(), "sip:112@host;user=phone", "112"),
+        (NumberRules(), '"Help" <sip:112@host>;tag=1', "112"),
+        (NumberRules(), "tel:112", "112"),
+        (NumberRules(), "tel:1-1-2;phone-context=+44", "112"),
+        (NumberRules(), "+112", "112"),
+        (NumberRules(), "00112", "112"),
+        (NumberRules(), "urn:service:sos", "urn:service:sos"),
+        (NumberRules(), "URN:service:sos.Police;x=y", "urn:service:sos.police"),
+        (NumberRules(), "<urn:service:sos.ecall.manual>", "urn:service:sos.ecall.manual"),
+        (NumberRules(), "urn:service:sosumi", ""),
+        (NumberRules(), "urn:service:counseling", ""),
+        (NumberRules(), "sip:urn@host", ""),
+        (NumberRules(), "112abc", ""),
+        (NumberRules(), "\u0661\u0661\u0662", ""),
+        (KENT, "112", "112"),
+        (KENT, "999", "999"),
+        (KENT, "185", "185"),
+        (KENT, "195", ""),
+        (KENT, "911", ""),
+        (KENT, "44112", "112"),
+        (KENT, "+44112", "112"),
+        (KENT, "0044999", "999"),
+        (KENT, "9123#112", "112"),
+        (KENT, "sip:9123#+44112@host", "112"),
+        (KENT, "441120", ""),
+        (KENT, "01632960112", ""),
+        (SYDNEY, "000", "000"),
+        (SYDNEY, "0", ""),
+        (SYDNEY, "+61000", "000"),
+        (NumberRules(tech_prefix="1"), "112", "112"),
+        (NumberRules(tech_prefix="1"), "1112", "112"),
+        (NOWHERE, "112", ""),
+        (NOWHERE, "urn:service:sos", "urn:service:sos"),
+    ],
+)
+def test_emergency_numbers(rules: NumberRules, raw: str, found: str) -> None:
+    assert emergency_number(raw, clean_number(raw, rules), rules) == found
+
+
+@pytest.mark.parametrize("rules", [BRITAIN, AMERICA, CODES, TEN, TRUNK, KENT, SYDNEY])
+def test_every_number_can_be_one(rules: NumberRules) -> None:
+    """Whatever the rules make of it; and it is told from ordinary ones by its length."""
+    for number in ("00", "01", "10", *(f"{n:03d}" for n in range(1000)), "0000", "1011"):
+        emergency = EmergencyNumbers.below(rules.country_code, (number,))
+        own = msgspec.structs.replace(rules, emergency=emergency)
+        for raw in (number, f"tel:{number}", f"{rules.tech_prefix}{number}"):
+            cleaned = clean_number(raw, own)
+            assert len(cleaned) <= emergency.longest
+            assert emergency_number(raw, cleaned, own) == number
