@@ -59,20 +59,24 @@ class ConfigurationError(Exception):
 
 def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     """Raises `ConfigurationError`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ConfigurationError([Problem(str(path), 0, "", reason)]) from None
-    except ValueError as error:  # not UTF-8, or not TOML: the message tells the place
-        reason = f"is not TOML: {error}"
-        raise ConfigurationError([Problem(str(path), 0, "", reason)]) from None
+    text, document = read_toml(path)
     reading = _Reading(path, text)
     settings = reading.settings(document, environment)
     if settings is None:
         raise ConfigurationError(sorted(reading.problems, key=lambda problem: problem.line))
     return settings
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return a file's text and what it says; raises `ConfigurationError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except ValueError as error:  # not UTF-8, or not TOML: the message tells the place
+        reason = f"is not TOML: {error}"
+    raise ConfigurationError([Problem(str(path), 0, "", reason)])
 
 
 class _Reading:
@@ -135,7 +139,7 @@ class _Reading:
         try:
             value = msgspec.convert(table.get(field.name, field.default), field.type)
         except msgspec.ValidationError as error:
-            self._problem(place, _expectation(str(error)))
+            self._problem(place, expectation(str(error)))
             return None
         if _is_path(field) and value:
             return str((self._base / cast("str", value)).resolve())
@@ -156,7 +160,7 @@ class _Reading:
             options = {field.name: field for field in fields(section.type)}
             table = document.setdefault(head, {})
             if key not in options:
-                reason = f"unknown option{_meant(key, options)}"
+                reason = f"unknown option{meant(key, options)}"
                 self.problems.append(Problem("environment", 0, variable, reason))
             elif isinstance(table, dict):
                 self._put(table, options[key], variable, text)
@@ -165,7 +169,7 @@ class _Reading:
         try:
             table[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as error:
-            self.problems.append(Problem("environment", 0, variable, _expectation(str(error))))
+            self.problems.append(Problem("environment", 0, variable, expectation(str(error))))
 
     def _unknown(
         self, table: Mapping[str, object], known: Mapping[str, FieldInfo], place: Place
@@ -175,7 +179,7 @@ class _Reading:
             if key not in known:
                 what = "option" if section else "section"
                 where = (section or key, number, key if section else "")
-                self._problem(where, f"unknown {what}{_meant(key, known)}")
+                self._problem(where, f"unknown {what}{meant(key, known)}")
 
     def _problem(self, place: Place, reason: str) -> None:
         section, number, key = place
@@ -204,7 +208,7 @@ def _is_path(field: FieldInfo) -> bool:
     return bool(field.type == FilePath)
 
 
-def _expectation(message: str) -> str:
+def expectation(message: str) -> str:
     """Turn msgspec's "Expected `int`, got `str` - at `$[0]`" into a line for people."""
     at = _VALIDATION_PATH.search(message)
     text = _VALIDATION_PATH.sub("", message).replace("`", "")
@@ -212,7 +216,7 @@ def _expectation(message: str) -> str:
     return f"{text} (at {at[1]})" if at else text
 
 
-def _meant(key: str, known: Mapping[str, FieldInfo]) -> str:
+def meant(key: str, known: Mapping[str, FieldInfo]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 

@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ocs.domain.numbers import NumberRules
-from ocs.domain.plan import Plan
+from ocs.domain.numbers import EmergencyNumbers, NumberRules
+from ocs.domain.plan import FailureHandling, FinalUnitPolicy, Plan
 from ocs.domain.tariff import PlanTariff
 
 FilePath = Annotated[str, Meta(extra={"is_path": True})]
@@ -30,6 +30,7 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 """A year at most: whoever writes more has mistaken the unit."""
 SecondsOrNone = Annotated[int, Meta(ge=0, le=31_536_000)]
+Address = Annotated[str, Meta(max_length=255)]
 
 
 class Durability(StrEnum):
@@ -48,6 +49,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operations_port: Port = 0
     return_codes: FilePath = ""
     max_in_flight: Count = 512
+    retry_after_s: Seconds = 1
     max_body_bytes: Annotated[int, Meta(ge=1_024)] = 65_536
     max_array_bytes: Annotated[int, Meta(ge=1_024)] = 1_048_576
     max_array_events: Count = 1_000
@@ -67,6 +69,7 @@ class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
     connect_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 2_000
     max_waiting: Count = 10_000
+    spool_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     replicas: Count = 1
     replica_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
 
@@ -90,12 +93,27 @@ class Charging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     default_tenant: Name = "demo"
     skew_s: Seconds = 300
     time_limit_ms: Annotated[int, Meta(ge=10, le=60_000)] = 2_000
+    refunds: Literal["by_transaction", "any"] = "by_transaction"
     subscriber_cache_s: SecondsOrNone = 10
     subscriber_cache_entries: Count = 100_000
 
 
 class Rating(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tariffs: FilePath = "tariffs"
+
+
+class Sources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    folder: FilePath = "sources"
+
+
+class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    drain: bool = True
+    folder: FilePath = ""
+    keep_s: SecondsOrNone = 86_400
+    period_s: Seconds = 5
+    checkpoint_s: Seconds = 600
+    reel_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
+    reel_hours: Annotated[int, Meta(ge=1, le=8_760)] = 24
 
 
 class Provision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,6 +137,10 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tech_prefix: Annotated[str, Meta(max_length=16)] = ""
     national_digits: tuple[Annotated[int, Meta(ge=1, le=18)], ...] = ()
     short_codes: tuple[Annotated[str, Meta(pattern=r"^[0-9x]{2,8}$")], ...] = ()
+    emergency_numbers: tuple[Annotated[str, Meta(pattern=r"^[0-9][0-9x]{1,7}$")], ...] = (
+        "112",
+        "911",
+    )
 
     def rules(self) -> NumberRules:
         return NumberRules(
@@ -128,6 +150,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             tech_prefix=self.tech_prefix,
             national_digits=self.national_digits,
             short_codes=self.short_codes,
+            emergency=EmergencyNumbers.below(self.country_code, self.emergency_numbers),
         )
 
 
@@ -157,6 +180,11 @@ class PlanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     quota_units: Mapping[str, Count] = {}
     minimum_units: Mapping[str, Count] = {}
     maximum_units: Mapping[str, Count] = {}
+    threshold_units: Mapping[str, Count] = {}
+    final_unit_action: FinalUnitPolicy = "terminate"
+    redirect_address: Address = ""
+    filter_id: Address = ""
+    failure_handling: FailureHandling = ""
 
     def plan(self) -> Plan:
         """ValueError tells what does not fit together."""
@@ -169,6 +197,11 @@ class PlanSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             validity_s=self.validity_s,
             blocked_prefixes=self.blocked_prefixes,
             free_prefixes=self.free_prefixes,
+            threshold_units=self.threshold_units,
+            final_unit_action=self.final_unit_action,
+            redirect_address=self.redirect_address,
+            filter_id=self.filter_id,
+            failure_handling=self.failure_handling,
         )
 
     def plan_tariffs(self) -> tuple[PlanTariff, ...]:
@@ -195,6 +228,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: Ledger = Ledger()
     charging: Charging = Charging()
     rating: Rating = Rating()
+    sources: Sources = Sources()
+    journal: Journal = Journal()
     provision: Provision = Provision()
     logs: Logs = Logs()
     tenants: tuple[Tenant, ...]

@@ -8,7 +8,7 @@ import pytest
 
 from ocs.config.reader import ConfigurationError, read_settings
 from ocs.config.settings import Durability, Settings
-from ocs.domain.numbers import clean_number
+from ocs.domain.numbers import clean_number, emergency_number
 from ocs.domain.tariff import PlanTariff
 
 LEAST = """
@@ -208,6 +208,19 @@ def test_a_tenant_has_clocks_and_a_way_to_write_numbers(tmp_path: Path) -> None:
     ]
 
 
+def test_a_tenant_has_emergency_numbers_of_its_own(tmp_path: Path) -> None:
+    own = 'emergency_numbers = ["999", "18x"]\nnational_digits = [10]'
+    for text, found in (
+        (PLANS, ["112", "", ""]),
+        (PLANS.replace("national_digits = [10]", own), ["", "999", "185"]),
+    ):
+        (tenant,) = read_settings(written(tmp_path, text), {}).tenants
+        rules = tenant.rules()
+        dialled = ("112", "999", "+44185")
+        numbers = [emergency_number(raw, clean_number(raw, rules), rules) for raw in dialled]
+        assert numbers == found
+
+
 def test_settings_reach_a_worker_as_they_were_read(tmp_path: Path) -> None:
     settings = read_settings(written(tmp_path, PLANS), {})
     assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
@@ -219,12 +232,27 @@ def test_settings_reach_a_worker_as_they_were_read(tmp_path: Path) -> None:
         ("Europe/London", "London", ":4: tenants.zone: 'London' is not a time zone such as"),
         ('"118xxx"', '"118-9"', ":7: tenants.short_codes: expected"),
         ("[10]", "[0]", ":8: tenants.national_digits: expected"),
+        (
+            "national_digits = [10]",
+            'emergency_numbers = ["xx"]',
+            ":8: tenants.emergency_numbers: expected",
+        ),
         ('"44"', '""', ":7: tenants.short_codes: needs a country_code"),
         ("percent = 90", "percent = -1", ":11: plans.tariffs: expected"),
         ("percent = 90", "percent = 0.9", ":9: plans: tariff a-z at 0.9 per cent: write 90"),
         ("percent = 90", "per_cent = 90", ":11: plans.tariffs: object contains unknown field"),
         ('"4490"', '"+4490"', ":12: plans.blocked_prefixes: expected"),
         ('"44800"', '"4490"', ":9: plans: plan standard: 4490 is both blocked and free"),
+        (
+            'free_prefixes = ["44800"]',
+            'final_unit_action = "redirect"',
+            ":9: plans: plan standard: redirect_address goes with final_unit_action redirect",
+        ),
+        (
+            'free_prefixes = ["44800"]',
+            'failure_handling = "panic"',
+            ":13: plans.failure_handling: invalid enum value",
+        ),
     ],
 )
 def test_what_tenants_and_plans_may_not_say(

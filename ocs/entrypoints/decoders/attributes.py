@@ -32,6 +32,8 @@ class _Kept(Struct, omit_defaults=True, gc=False):
 
 def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
     """Return the JSON text of all that is unread; empty when nothing is."""
+    if _is_bare(wire):
+        return _limited(extras) if extras else b""
     kept = _Kept(
         wire.trunk,
         wire.trunk_in,
@@ -42,12 +44,32 @@ def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
         wire.sip_user,
         wire.event_id,
     )
+    known = _encode(kept)
     if not extras:
-        text = _encode(kept)
-        return b"" if text == b"{}" else text
-    fields = msgspec.to_builtins(kept) | extras
+        return known
+    unknown = _encode(extras)
+    if len(known) + len(unknown) - 1 > LONGEST_ATTRIBUTES:
+        return _cut(msgspec.to_builtins(kept) | extras)
+    return known[:-1] + b"," + unknown[1:]  # one object of two, neither of which is empty
+
+
+def _limited(fields: Extras) -> bytes:
     text = _encode(fields)
     return text if len(text) <= LONGEST_ATTRIBUTES else _cut(fields)
+
+
+def _is_bare(wire: WireEvent) -> bool:
+    """Tell whether nothing of `_Kept` is there: of most events, and cheaper than to write it."""
+    return not (
+        wire.trunk
+        or wire.trunk_in
+        or wire.event_id
+        or wire.imsi
+        or wire.msisdn
+        or wire.sip_user
+        or wire.trunk_out
+        or wire.release_cause is not None
+    )
 
 
 def _cut(fields: Extras) -> bytes:

@@ -28,6 +28,9 @@ LONGEST_REF: Final = 4 * LONGEST_TEXT * 12 + 3
 MOST_SERVICES: Final = 32
 """Rating groups of one event: each is a step of the server-side call. Gy clients send up to 10."""
 
+MOST_USED: Final = 32
+"""Parts of the use of one service: one for each change that a client closes its counters at."""
+
 MOST_DEPTH: Final = 16
 """Nesting of a field that is kept but not read."""
 
@@ -38,6 +41,14 @@ Units = Whole | Annotated[float, Meta(ge=0, le=MAX_UNITS)]
 Instant = int | float | Annotated[datetime, Meta(tz=True)]
 
 
+class WireUsed(Struct, gc=False, forbid_unknown_fields=True):
+    """A part of what a service used (Used-Service-Unit, RFC 8506 8.19)."""
+
+    units: Units = 0
+    kind: Text = ""
+    when: Text = ""
+
+
 class WireService(Struct, gc=False, forbid_unknown_fields=True):
     """One item of `services`."""
 
@@ -45,7 +56,8 @@ class WireService(Struct, gc=False, forbid_unknown_fields=True):
     service_id: Whole | Text | None = None
     requested_units: Units | None = None
     used_units: Units | None = None
-    used: Any = None
+    used: Annotated[list[WireUsed], Meta(max_length=MOST_USED)] | None = None
+    called_number: Text = ""
 
 
 class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
@@ -81,6 +93,10 @@ class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
     trunk_out: Text = ""
     release_cause: Whole | Text | None = None
     services: Annotated[list[WireService], Meta(max_length=MOST_SERVICES)] | None = None
+    action: Text = ""
+    requested_action: int | None = None
+    reverses: Text = ""
+    amount: Whole | float | Text = ""
 
 
 class Unreadable(Exception):
@@ -102,18 +118,14 @@ Readable = tuple[WireEvent, Extras | None]
 
 _KNOWN: Final = frozenset(WireEvent.__struct_fields__)
 _KNOWN_SERVICE: Final = frozenset(WireService.__struct_fields__)
-_strict_event: Final = msgspec.json.Decoder(WireEvent).decode
+_KNOWN_USED: Final = frozenset(WireUsed.__struct_fields__)
+NOT_READ: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON ends with, strictly or not."""
+read_strictly: Final = msgspec.json.Decoder(WireEvent).decode
+"""Reads a body that holds one event of known fields only; raises one of NOT_READ."""
 _strict_events: Final = msgspec.json.Decoder(list[WireEvent]).decode
 _plain: Final = msgspec.json.Decoder().decode
 _PATH: Final = re.compile(r"(.*) - at `\$(?:\[\.\.\.\])?\.?([^`]*)`$")
-
-
-def read_event(body: bytes) -> Readable:
-    """Read a body that holds one event; raises Unreadable."""
-    try:
-        return _strict_event(body), None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return read_plain(_read_json(body))
 
 
 def read_events(body: bytes) -> list[WireEvent] | list[object]:
@@ -123,8 +135,8 @@ def read_events(body: bytes) -> list[WireEvent] | list[object]:
     """
     try:
         return _strict_events(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        plain = _read_json(body)
+    except NOT_READ:
+        plain = read_json(body)
     if not isinstance(plain, list):
         raise Unreadable("body", "expected an array of events")
     return plain
@@ -140,17 +152,34 @@ def read_plain(plain: object) -> Readable:
         known["services"], unread = _split_services(known["services"])
         if unread:
             extras["services"] = unread
-    for name, value in extras.items():
-        if not _within_depth(value, MOST_DEPTH):
-            raise Unreadable(name, f"nested deeper than {MOST_DEPTH} levels", plain)
+    check_kept(extras, plain)
+    return to_wire(known, plain), extras
+
+
+def to_wire(known: Extras, plain: object) -> WireEvent:
+    """Convert known fields of the right kind; raises Unreadable, which tells of `plain`."""
     try:
-        return msgspec.convert(known, WireEvent), extras
+        return msgspec.convert(known, WireEvent)
     except msgspec.ValidationError as error:
         field, reason = _explain(str(error))
         raise Unreadable(field, reason, plain) from None
 
 
-def _read_json(body: bytes) -> object:
+def check_kept(extras: Extras, plain: object) -> None:
+    """Refuse what must not be only kept: parts of use beside the services, and deep nesting.
+
+    The one would be use that nobody pays for, the other costs more than an event.
+    """
+    for name, value in extras.items():
+        if type(value) is dict or type(value) is list:
+            if name == "used":
+                raise Unreadable(name, "expected inside of services", plain)
+            if not _within_depth(value, MOST_DEPTH):
+                raise Unreadable(name, f"nested deeper than {MOST_DEPTH} levels", plain)
+
+
+def read_json(body: bytes) -> object:
+    """Read any JSON; raises Unreadable."""
     try:
         return _plain(body)
     except UnicodeDecodeError:
@@ -171,21 +200,43 @@ def _split_services(services: object) -> tuple[object, list[Extras]]:
         if not _is_object(service):
             known.append(service)
             continue
-        known.append({k: v for k, v in service.items() if k in _KNOWN_SERVICE and v is not None})
-        if rest := {k: v for k, v in service.items() if k not in _KNOWN_SERVICE}:
+        read = {k: v for k, v in service.items() if k in _KNOWN_SERVICE and v is not None}
+        rest = {k: v for k, v in service.items() if k not in _KNOWN_SERVICE}
+        if "used" in read:
+            read["used"], unread_used = _split_used(read["used"])
+            if unread_used:
+                rest["used"] = unread_used
+        known.append(read)
+        if rest:
             unread.append({"rating_group": service.get("rating_group")} | rest)
     return known, unread
+
+
+def _split_used(used: object) -> tuple[object, list[Extras]]:
+    """Do the same for the parts of a service's use; what is only kept is kept with its units."""
+    if not isinstance(used, list):
+        return used, []
+    known = [
+        {k: v for k, v in part.items() if k in _KNOWN_USED and v is not None}
+        if _is_object(part)
+        else part
+        for part in used
+    ]
+    kept = [part for part in used if _is_object(part) and not part.keys() <= _KNOWN_USED]
+    return known, kept
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def _within_depth(value: object, depth: int) -> bool:
-    if isinstance(value, dict):
-        return depth > 0 and all(_within_depth(inner, depth - 1) for inner in value.values())
-    if isinstance(value, list):
-        return depth > 0 and all(_within_depth(inner, depth - 1) for inner in value)
+def _within_depth(value: dict[str, Any] | list[Any], depth: int) -> bool:
+    if depth == 0:
+        return False
+    for inner in value.values() if isinstance(value, dict) else value:
+        is_nested = type(inner) is dict or type(inner) is list
+        if is_nested and not _within_depth(inner, depth - 1):
+            return False
     return True
 
 

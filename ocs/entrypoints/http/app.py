@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 def service_routes(realtime: Realtime, operations: Operations) -> Routes:
     """What the service's port answers; the probes are there too, for simple set-ups."""
     return {
-        REALTIME_PATH: {"POST": realtime.handle},
+        REALTIME_PATH: {"POST": realtime.handle, "GET": realtime.handle},
         "/livez": _readable(operations.livez),
         "/readyz": _readable(operations.readyz),
     }

@@ -199,7 +199,7 @@ class Front(asyncio.Protocol):
     def _begin(self, body: bytes, head: PlainHead) -> None:
         self._needed_bytes = _BUSY
         try:
-            answered = self._realtime.answer(body, head.caller, head.idempotency_key)
+            answered = self._realtime.answer(body, head.caller, head.idempotency_key, head.source)
         except Exception:  # noqa: BLE001 -- a bug of one request must not end the connection's others
             answered = self._realtime.broken()
         if isinstance(answered, Answered):

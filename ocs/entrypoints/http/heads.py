@@ -7,7 +7,8 @@ exact bytes of a head, the blank line included, to what was understood of it.
 *One grammar.* Two parsers that disagree about where a request ends are what request smuggling is
 made of. A head that is not remembered is therefore read by aiohttp's own parser, the same that the
 connection would be handed to, and counts as plain only if nothing in it but `Content-Length` could
-say how long the body is. All else is handed over (see `front`), bytes untouched.
+say how long the body is, and nothing in its address but the name of an event source could say what
+the event is. All else is handed over (see `front`), bytes untouched.
 
 *One sender.* What is remembered depends on nothing but the head and, where a credential is bound to
 networks, on the peer's address, which is then part of what is looked up. A head that is refused is
@@ -27,6 +28,7 @@ from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from msgspec import Struct
 
 from ocs.entrypoints.http.auth import Authenticator, Caller, Refused, Role
+from ocs.entrypoints.http.named import only_names_source, source_named
 
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 REALTIME_PATH: Final = "/realtime"
@@ -44,11 +46,15 @@ _PARSER_BUFFER: Final = 65_536
 
 
 class PlainHead(Struct, frozen=True, gc=False):
-    """A request for `/realtime` on a connection that stays, with a body of a known length."""
+    """A request for `/realtime` on a connection that stays, with a body of a known length.
+
+    `source` is the event source that it names, if it does.
+    """
 
     body_bytes: int
     caller: Caller
     idempotency_key: str = ""
+    source: str = ""
 
 
 class Heads:
@@ -99,7 +105,8 @@ class Heads:
             caller = self._authenticator.caller(headers, peer, Role.CHARGE)
         except Refused:
             return None
-        return PlainHead(body_bytes, caller, headers.get(IDEMPOTENCY_HEADER, ""))
+        source = source_named(message.path, headers)
+        return PlainHead(body_bytes, caller, headers.get(IDEMPOTENCY_HEADER, ""), source)
 
     def _parse(self, head: bytes) -> RawRequestMessage | None:
         if len(head) > LONGEST_HEAD or not head.startswith(_BEGINNING):
@@ -120,6 +127,7 @@ def _is_plain(message: RawRequestMessage) -> bool:
     headers = message.headers
     return (
         message.path.partition("?")[0] == REALTIME_PATH
+        and only_names_source(message.path)
         and message.version == HttpVersion11
         and not (message.should_close or message.upgrade or message.chunked)
         and not any(name in headers for name in _UNUSUAL)

@@ -3,12 +3,16 @@
 It is reached in two ways: `answer` with a body that is there and a sender that is known, from the
 front that serves plain requests by itself, and `handle` with any request that aiohttp has read.
 
+*Dialects.* A request names its event source, or the event does, or it is `default`; the source's
+dialect reads the body and writes the answer, also that of a refusal before anything is read.
+
 The order of refusals is that of `ResultCode`: credential and tenant before the body is read, then
 its size, then whether it is an event, then whether there is room for it.
 
 *Room.* Each event in hand counts; when many are, new calls are turned away first, then updates, and
-releases last, which free money and end work. What was taken in is finished: a handler is not
-cancelled when its client goes, because the client will ask again and must find the outcome.
+releases last, which free money and end work. For an emergency call there is always room: it waits
+for nothing. What was taken in is finished: a handler is not cancelled when its client goes, because
+the client will ask again and must find the outcome.
 
 *Arrays.* Events of one session are charged in their order, sessions beside each other, so an array
 leaves in few batches to the store; but only so many at once that one array alone never fills the
@@ -28,10 +32,11 @@ from msgspec import Struct
 
 from ocs.domain.events import Event, Kind
 from ocs.domain.results import TRANSIENT, ResultCode
-from ocs.entrypoints.decoders.canonical import CanonicalDecoder, Decoded, Origin
-from ocs.entrypoints.http.answers import AnswerWriter, problem_body
+from ocs.entrypoints.dialects import DEFAULT_SOURCE, Decoded, Dialect, Dialects, Origin
+from ocs.entrypoints.http.answers import problem_body
 from ocs.entrypoints.http.auth import Authenticator, Caller, Refused, Role
 from ocs.entrypoints.http.heads import IDEMPOTENCY_HEADER
+from ocs.entrypoints.http.named import request_in, source_named
 from ocs.entrypoints.http.responses import Answered
 from ocs.usecases.answer import Answer
 
@@ -45,7 +50,6 @@ _log = logging.getLogger(__name__)
 
 # Parts of `max_in_flight` up to which each kind is taken in.
 _ROOM: Final = {Kind.START: 0.8, Kind.EVENT: 0.9, Kind.UPDATE: 0.9, Kind.RELEASE: 1.0}
-_BLANKS: Final = b" \t\r\n"
 _HIT: Final = "Idempotency-Hit: true\r\n"
 
 
@@ -78,8 +82,7 @@ class Realtime:
         *,
         charge: Charge,
         charge_all: ChargeAll,
-        decoder: CanonicalDecoder,
-        writer: AnswerWriter,
+        dialects: Dialects,
         authenticator: Authenticator,
         limits: RealtimeLimits,
         wall_ms: Callable[[], int],
@@ -90,8 +93,8 @@ class Realtime:
         self.limits = limits
         self._charge = charge
         self._charge_all = charge_all
-        self._decoder = decoder
-        self._writer = writer
+        self._dialects = dialects
+        self._default = dialects[DEFAULT_SOURCE]
         self._wall_ms = wall_ms
         self._observers = tuple(observers)
         self._room = {kind: int(limits.max_in_flight * part) or 1 for kind, part in _ROOM.items()}
@@ -100,37 +103,49 @@ class Realtime:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it holds."""
         headers = request.headers
+        source = source_named(request.raw_path, headers)
         try:
             caller = self.authenticator.caller(headers, request.remote, Role.CHARGE)
         except Refused as refused:
             answer = Answer(code=refused.code, reason=refused.reason)
-            return self._refuse(answer, self._wall_ms()).response()
+            return self._refuse(answer, self._wall_ms(), self._dialect(source)).response()
         content = request.content
         body = content.read_nowait() if content.is_eof() else await self._read(request)
-        answered = self.answer(body, caller, headers.get(IDEMPOTENCY_HEADER, ""))
+        answered = self.answer(
+            body or request_in(request.raw_path),
+            caller,
+            headers.get(IDEMPOTENCY_HEADER, ""),
+            source,
+        )
         return (answered if isinstance(answered, Answered) else await answered).response()
 
     def answer(
-        self, body: bytes, caller: Caller, idempotency_key: str = ""
+        self, body: bytes, caller: Caller, idempotency_key: str = "", source: str = ""
     ) -> Answered | Awaitable[Answered]:
         """Answer a body: at once where nothing is charged, else in what is to be awaited, once.
 
-        A single event that can be charged has been begun when this returns.
+        `source` is what the request names, if it does. A single event that can be charged has been
+        begun when this returns.
         """
         now_ms = self._wall_ms()
-        is_array = body[:1] == b"[" or body.lstrip(_BLANKS)[:1] == b"["
+        dialect = self._dialect(source) if source else self._default
+        is_array = dialect.decoder.is_array(body)
         problem = self._size_problem(body, is_array=is_array)
         if problem is not None:
-            return self._refuse(problem, now_ms)
+            return self._refuse(problem, now_ms, dialect)
+        if source and source not in self._dialects:
+            return self._refuse(unknown_source(), now_ms, dialect)
         origin = Origin(now_ms, caller.tenant, caller.tenants, idempotency_key)
         if is_array:
-            return self._answer_array(body, origin)
-        decoded = self._decoder.decode(body, origin)
+            return self._answer_array(body, origin, dialect)
+        decoded = dialect.decoder.decode(body, origin)
+        if decoded.source and decoded.source != dialect.source:
+            dialect = self._dialects[decoded.source]
         begun = self._begin(decoded)
         if begun[0] is None:
             assert isinstance(begun[1], Answer)
-            return self._respond(begun[1], now_ms, itemised=decoded.itemised)
-        return self._conclude(begun, now_ms, itemised=decoded.itemised)
+            return self._respond(begun[1], now_ms, dialect, decoded)
+        return self._conclude(begun, now_ms, dialect, decoded)
 
     def broken(self) -> Answered:
         """Answer a request that a bug keeps from being answered; called where it is handled."""
@@ -138,8 +153,14 @@ class Realtime:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         return Answered(status, problem_body(status), self._wall_ms() // 1_000)
 
-    async def _conclude(self, begun: Begun, now_ms: int, *, itemised: bool) -> Answered:
-        return self._respond(await self._end(begun), now_ms, itemised=itemised)
+    def _dialect(self, source: str) -> Dialect:
+        """Return the dialect of a source; of one that is not there, the default one."""
+        return self._dialects.get(source, self._default)
+
+    async def _conclude(
+        self, begun: Begun, now_ms: int, dialect: Dialect, decoded: Decoded
+    ) -> Answered:
+        return self._respond(await self._end(begun), now_ms, dialect, decoded)
 
     def _size_problem(self, body: bytes, *, is_array: bool) -> Answer | None:
         limit = self.limits.array_bytes if is_array else self.limits.body_bytes
@@ -187,7 +208,7 @@ class Realtime:
             self._observe("", outcome)
             return outcome
         assert type(outcome) is Event
-        if late or self.in_flight >= self._room[outcome.kind]:
+        if (late or self.in_flight >= self._room[outcome.kind]) and not outcome.emergency:
             return self._turn_away(outcome)
         self.in_flight += 1
         return None
@@ -214,18 +235,19 @@ class Realtime:
         self._observe(event.kind, answer)
         return answer
 
-    async def _answer_array(self, body: bytes, origin: Origin) -> Answered:
-        decoded = self._decoder.decode_array(body, origin)
+    async def _answer_array(self, body: bytes, origin: Origin, dialect: Dialect) -> Answered:
+        decoded = dialect.decoder.decode_array(body, origin)
         if isinstance(decoded, Answer):
-            return self._refuse(decoded, origin.now_ms)
+            return self._refuse(decoded, origin.now_ms, dialect)
         answers = await self._answer_all(decoded)
-        forms = [one.itemised for one in decoded]
         are_repeats = bool(answers) and all(answer.hit for answer in answers)
+        written = dialect.encoder.write_array(zip(answers, decoded, strict=True))
         return Answered(
-            200,
-            self._writer.write_array(zip(answers, forms, strict=True)),
+            written.status,
+            written.body,
             origin.now_ms // 1_000,
             _HIT if are_repeats else "",
+            written.content_type,
         )
 
     async def _answer_all(self, decoded: list[Decoded]) -> list[Answer]:
@@ -262,19 +284,21 @@ class Realtime:
             answers[position] = answer if type(answer) is Answer else _failed(event, answer)
         return any(answers[position].code in TRANSIENT for position in taken)
 
-    def _refuse(self, answer: Answer, now_ms: int) -> Answered:
+    def _refuse(self, answer: Answer, now_ms: int, dialect: Dialect) -> Answered:
         self._observe("", answer)
-        return self._respond(answer, now_ms, itemised=False)
+        return self._respond(answer, now_ms, dialect, Decoded(answer))
 
-    def _respond(self, answer: Answer, now_ms: int, *, itemised: bool) -> Answered:
+    def _respond(self, answer: Answer, now_ms: int, dialect: Dialect, decoded: Decoded) -> Answered:
         code = answer.code
         headers = _HIT if answer.hit else ""
         if code in TRANSIENT:
             headers += f"Retry-After: {self.limits.retry_after_s}\r\n"
         if code is ResultCode.UNAUTHORIZED:
             headers += "WWW-Authenticate: Bearer\r\n"
-        status, body = self._writer.write(answer, itemised=itemised)
-        return Answered(status, body, now_ms // 1_000, headers)
+        written = dialect.encoder.write(answer, decoded)
+        return Answered(
+            written.status, written.body, now_ms // 1_000, headers, written.content_type
+        )
 
     def _observe(self, kind: str, answer: Answer) -> None:
         for observe in self._observers:
@@ -298,6 +322,11 @@ def _rounds(decoded: list[Decoded]) -> list[list[int]]:
             rounds.append([])
         rounds[turn].append(position)
     return rounds
+
+
+def unknown_source() -> Answer:
+    """Answer a request of an event source that is not there."""
+    return Answer(code=ResultCode.INVALID_EVENT, field="source", reason="there is no such source")
 
 
 def _failed(event: Event, bug: object) -> Answer:

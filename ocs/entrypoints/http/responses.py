@@ -20,13 +20,29 @@ JSON_HEADERS: Final = {"Content-Type": "application/json", "Server": "ocs"}
 
 
 class Answered:
-    """A JSON answer. `headers` are further header lines, each with its line end."""
+    """An answer. `headers` are further header lines, each with its line end."""
 
-    __slots__ = ("_body", "_headers", "_now_s", "_request", "_status", "keep_alive")
+    __slots__ = (
+        "_body",
+        "_content_type",
+        "_headers",
+        "_now_s",
+        "_request",
+        "_status",
+        "keep_alive",
+    )
 
-    def __init__(self, status: int, body: bytes, now_s: int, headers: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        now_s: int,
+        headers: str = "",
+        content_type: str = "application/json",
+    ) -> None:
         self.keep_alive = False
         self._body = body
+        self._content_type = content_type
         self._headers = headers
         self._now_s = now_s
         self._request: web.BaseRequest | None = None
@@ -38,7 +54,7 @@ class Answered:
 
     def whole(self, *, keep_alive: bool) -> bytes:
         """Write it as it goes over the wire."""
-        head = _head(self._status, self._now_s, keep_alive, self._headers)
+        head = _head(self._status, self._now_s, keep_alive, self._headers, self._content_type)
         return b"%b%d\r\n\r\n%b" % (head, len(self._body), self._body)
 
     async def prepare(self, request: web.BaseRequest) -> None:
@@ -59,11 +75,11 @@ class Answered:
 
 
 @lru_cache(maxsize=64)
-def _head(status: int, now_s: int, keep_alive: bool, headers: str) -> bytes:
+def _head(status: int, now_s: int, keep_alive: bool, headers: str, content_type: str) -> bytes:
     """Write status line and headers up to the length; the same for all answers of a second."""
     connection = "keep-alive" if keep_alive else "close"
     return (
-        f"HTTP/1.1 {status} {_phrase(status)}\r\nContent-Type: application/json\r\nServer: ocs\r\n"
+        f"HTTP/1.1 {status} {_phrase(status)}\r\nContent-Type: {content_type}\r\nServer: ocs\r\n"
         f"Date: {formatdate(now_s, usegmt=True)}\r\nConnection: {connection}\r\n{headers}"
         "Content-Length: "
     ).encode()

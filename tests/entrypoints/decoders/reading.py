@@ -5,7 +5,9 @@ from typing import Any
 
 from ocs.domain.events import Event
 from ocs.domain.numbers import NumberRules
-from ocs.entrypoints.decoders.canonical import CanonicalDecoder, Decoded, DecoderSettings, Origin
+from ocs.entrypoints.decoders.canonical import CanonicalDecoder
+from ocs.entrypoints.decoders.judging import DecoderSettings
+from ocs.entrypoints.dialects import Decoded, Origin
 from ocs.usecases.answer import Answer
 
 NOW_MS = 1_795_166_545_000
@@ -23,6 +25,7 @@ START: dict[str, Any] = {
     "subscriber": "441632960166",
     "called_number": "260955123456",
 }
+EVENT = START | {"record_type": "event_request", "used_units": 1}
 NUMBERLESS = {name: value for name, value in START.items() if name != "request_number"}
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.decoders.canonical import Decoded, Origin
 from ocs.entrypoints.decoders.wire import LONGEST_TEXT, _explain
+from ocs.entrypoints.dialects import Decoded, Origin
 from ocs.usecases.addresses import session_address
 from ocs.usecases.answer import Answer
 from ocs.usecases.ports import SessionKey
@@ -312,6 +312,16 @@ def test_what_is_kept_is_cut_at_whole_fields() -> None:
 
     assert len(event.attributes) <= 4_096
     assert json.loads(event.attributes) == {"first": "a" * 2000, "attributes_truncated": True}
+
+
+def test_what_is_known_is_kept_before_what_is_not() -> None:
+    known = {"trunk_in": "a", "imsi": "234150000000001"}
+    fits = event_of(START | {"first": "b" * 4_030} | known)
+    longer = event_of(START | {"first": "b" * 4_060} | known)
+
+    assert json.loads(fits.attributes) == known | {"first": "b" * 4_030}
+    assert len(fits.attributes) <= 4_096
+    assert json.loads(longer.attributes) == known | {"attributes_truncated": True}
 
 
 def test_flags_and_directions() -> None:

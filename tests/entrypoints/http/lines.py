@@ -129,7 +129,7 @@ def _replies(written: bytes) -> Iterable[Reply]:
         status = int(line.split(" ")[1])
         if status == HTTPStatus.CONTINUE:
             continue  # sent or not, as the body was there with its head or not
-        if headers.get("Content-Type", "").startswith("text/plain"):
+        if headers.get("Server") != "ocs":
             yield Reply(status, {}, b"")
         else:
             yield Reply(status, headers, text)

@@ -5,11 +5,13 @@ must come out as if there were no front. Bodies are short: streams are cut at ev
 """
 
 import gzip
+from urllib.parse import quote
 
 from ocs.entrypoints.http.heads import LONGEST_HEAD
 
 EVENT = b'{"record_type":"event_request","session_id":"%b","request_number":0,"trunk":"t","used_units":1}'
 BODY = EVENT % b"s"
+SBC = b'{"call":"s","seq":0,"from":"t","type":"event_request","used_units":1}'
 ARRAY = b"[%b,%b]" % (EVENT % b"a", EVENT % b"b")
 
 
@@ -37,7 +39,29 @@ PLAIN = {
     "other case": request().replace(b"Content-Length", b"CONTENT-length").replace(b"Host", b"hOST"),
     "keep-alive asked for": request(b"Connection: keep-alive"),
     "two blanks": request(start=b"POST /realtime  HTTP/1.1"),
-    "a query": request(start=b"POST /realtime?source=sbc&x=%00 HTTP/1.1"),
+    "a source": request(start=b"POST /realtime?source=sbc HTTP/1.1", body=SBC),
+    "a source by its other name": request(
+        start=b"POST /realtime?file_type=s%62c HTTP/1.1", body=SBC
+    ),
+    "a source twice": request(start=b"POST /realtime?source=default&source=sbc HTTP/1.1", body=SBC),
+    "a source by two names": request(
+        start=b"POST /realtime?file_type=x&source=sbc HTTP/1.1", body=SBC
+    ),
+    "a source in a header": request(b"x-ocs-source: sbc", body=SBC),
+    "a source in a header and in the query": request(
+        b"X-OCS-Source: x", start=b"POST /realtime?source=sbc HTTP/1.1", body=SBC
+    ),
+    "a source that is not there": request(start=b"POST /realtime?source=nobody HTTP/1.1"),
+    "a source that is empty": request(start=b"POST /realtime?source= HTTP/1.1"),
+    "a source's own refusal": request(start=b"POST /realtime?source=sbc HTTP/1.1"),
+    "a source's array": request(
+        start=b"POST /realtime?source=sbc HTTP/1.1",
+        body=b"[%b,%b]" % (SBC, SBC.replace(b'"s"', b'"r"')),
+    ),
+    "a source that the event names": request(body=b'{"file_type":"sbc","request":%b}' % SBC),
+    "a form": request(body=b"file_type=sbc&request=" + SBC),
+    "a form of nobody": request(body=b"file_type=nobody&request={}"),
+    "an empty query": request(start=b"POST /realtime? HTTP/1.1"),
     "a number of its own": request(b"Idempotency-Key: k1"),
     "a tenant": request(b"X-OCS-Tenant: other"),
     "blanks around values": request(b"X:  \t a b \t ", b"Accept:*/*"),
@@ -102,6 +126,11 @@ ODD = {
     "another method": request(start=b"PUT /realtime HTTP/1.1"),
     "a longer method": request(start=b"POSTS /realtime HTTP/1.1"),
     "another path": request(start=b"POST /realtimes HTTP/1.1"),
+    "an event in the query": request(start=b"POST /realtime?file_type=sbc&request=%b HTTP/1.1" % quote(SBC).encode(), body=b""),
+    "an event in the query and in the body": request(start=b"POST /realtime?request={} HTTP/1.1"),
+    "another query": request(start=b"POST /realtime?source=sbc&x=%00 HTTP/1.1", body=SBC),
+    "an event that is fetched": b"GET /realtime?file_type=sbc&request=%b HTTP/1.1\r\nHost: x\r\n\r\n" % quote(SBC).encode(),
+    "nothing that is fetched": b"GET /realtime HTTP/1.1\r\nHost: x\r\n\r\n",
     "a part of the page": request(start=b"POST /realtime#here HTTP/1.1"),
     "a whole address": request(start=b"POST http://x/realtime HTTP/1.1"),
     "a probe": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -18,14 +18,15 @@ import msgspec
 from ocs.domain.events import Event
 from ocs.domain.numbers import NumberRules
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.decoders.canonical import CanonicalDecoder, DecoderSettings
-from ocs.entrypoints.http.answers import AnswerWriter
+from ocs.entrypoints.decoders.judging import DecoderSettings
 from ocs.entrypoints.http.app import HttpServer, operations_routes, service_routes
 from ocs.entrypoints.http.auth import Authenticator, Credential
 from ocs.entrypoints.http.front import ConnectionLimits
 from ocs.entrypoints.http.operations import Check, Operations, Readiness
 from ocs.entrypoints.http.realtime import Observe, Realtime, RealtimeLimits
 from ocs.entrypoints.return_codes import load_return_codes, return_codes_path
+from ocs.entrypoints.sources.dialects import Writing, make_dialects
+from ocs.entrypoints.sources.source import Answering, Source
 from ocs.usecases.answer import Answer, ServiceAnswer
 from ocs.usecases.ports import RatingInfo
 
@@ -39,6 +40,22 @@ START: dict[str, Any] = {
     "called_number": "260955123456",
     "requested_units": 60,
 }
+SBC = Source(
+    "sbc",
+    "a client with words of its own",
+    fields={
+        "session_id": "call",
+        "request_number": "seq",
+        "subscriber": "from",
+        "record_type": "type",
+    },
+    answer=Answering(
+        form="mapped",
+        encoding="kv",
+        http_status="200",
+        fields={"code": "return_code", "granted": "granted_units", "wrong": "field"},
+    ),
+)
 RATING = RatingInfo("a-z", "2609", "Zambia mobile", "interval")
 
 
@@ -126,6 +143,7 @@ async def serving(  # the parts of a face that tests vary
     checks: Mapping[str, Check] | None = None,
     operations_port: bool = False,
     front: bool = True,
+    sources: Iterable[Source] = (),
     within_s: float = 5.0,
 ) -> AsyncIterator[Face]:
     charger = FakeCharger()
@@ -133,8 +151,9 @@ async def serving(  # the parts of a face that tests vary
     realtime = Realtime(
         charge=charger.charge,
         charge_all=charger.charge_all,
-        decoder=CanonicalDecoder(DecoderSettings(number_rules={"demo": NumberRules()})),
-        writer=AnswerWriter(CODES),
+        dialects=make_dialects(
+            sources, DecoderSettings(number_rules={"demo": NumberRules()}), Writing(CODES)
+        ),
         authenticator=authenticator,
         limits=limits or RealtimeLimits(),
         wall_ms=lambda: NOW_MS,

@@ -21,7 +21,7 @@ from ocs.entrypoints.http.front import Front
 from ocs.entrypoints.http.realtime import RealtimeLimits
 from tests.entrypoints.http.lines import Line, Reply
 from tests.entrypoints.http.odd_requests import ALL, ODD, PLAIN, SMUGGLED
-from tests.entrypoints.http.serving import Face, serving
+from tests.entrypoints.http.serving import SBC, Face, serving
 
 PLAIN_REQUESTS = frozenset(PLAIN.values()) | {SMUGGLED}
 LIMITS = RealtimeLimits(body_bytes=600, array_bytes=1_200)
@@ -76,8 +76,8 @@ async def both() -> AsyncIterator[Both]:
 @asynccontextmanager
 async def _serving_both() -> AsyncIterator[Both]:
     async with (
-        serving(front=True, limits=LIMITS, within_s=0) as front,
-        serving(front=False, limits=LIMITS, within_s=0) as plain,
+        serving(front=True, limits=LIMITS, sources=[SBC], within_s=0) as front,
+        serving(front=False, limits=LIMITS, sources=[SBC], within_s=0) as plain,
     ):
         yield Both(front, plain)
 

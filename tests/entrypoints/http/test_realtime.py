@@ -8,7 +8,7 @@ import pytest
 from ocs.domain.events import Event
 from ocs.domain.results import ResultCode
 from ocs.entrypoints.http.realtime import RealtimeLimits
-from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.answer import Answer, FinalUnit, ServiceAnswer
 from tests.entrypoints.http.serving import START, Reply, call, serving, until
 
 RATING = {"tariff": "a-z", "prefix": "2609", "destination": "Zambia mobile", "model": "interval"}
@@ -308,6 +308,7 @@ async def test_overrun_and_final_units_are_told() -> None:
         settled_amount=60_000,
         total_amount=120_000,
         rating=None,
+        final=FinalUnit(),
     )
     async with serving() as face:
         face.charger.answers["s1"] = Answer(
@@ -358,7 +359,6 @@ async def test_services_without_an_account_have_no_cost() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/realtime", 405),
         ("PUT", "/realtime", 405),
         ("POST", "/livez", 405),
         ("POST", "/elsewhere", 404),

@@ -1,0 +1,176 @@
+"""How much a Credit-Control-Request reports and asks for, at either level.
+
+Multiple-Services-Credit-Control is read as services; units beside it, as an old client sends them,
+as the one service of a session. A service is named by its Rating-Group and its Service-Identifier
+together, spelled `100`, `100/1000`, `/1000`, and `/` where an MSCC has neither; `split_service`
+parts them again for the answer. Rating-Group 0 is `0/`, because `0` is what units beside MSCC have.
+
+    Requested-Service-Unit   absent      report only: nothing is granted (RFC 8506 8.16)
+                             empty       the plan's quota
+                             a unit      so much
+    Used-Service-Unit        repeated    added up; before and after a tariff change apart (8.27)
+
+Counted is one unit: seconds of voice, octets of data, events of the rest. Others beside it are kept
+(a gateway reports the seconds of a data session, too). Alone they are refused: what a client
+reports in a unit that is not charged would be use that nobody pays. So is CC-Money, which only a
+refund may have (`diameter_money`).
+"""
+
+from typing import Any, Final
+
+from ocs.domain.events import MAIN_SERVICE
+from ocs.entrypoints.decoders.avps import Group, is_object
+from ocs.entrypoints.decoders.wire import Unreadable
+
+MSCC: Final = "Multiple-Services-Credit-Control"
+REQUESTED: Final = "Requested-Service-Unit"
+USED: Final = "Used-Service-Unit"
+
+TIME: Final = "CC-Time"
+OCTETS: Final = "CC-Total-Octets"
+EVENTS: Final = "CC-Service-Specific-Units"
+UNIT_OF: Final = {"voice": TIME, "data": OCTETS}
+"""The AVP that counts a usage type; EVENTS for the others."""
+
+_INPUT: Final = "CC-Input-Octets"
+_OUTPUT: Final = "CC-Output-Octets"
+_UNITS: Final = (OCTETS, _INPUT, _OUTPUT, TIME, EVENTS)
+MONEY: Final = "CC-Money"
+_INDICATOR: Final = "Multiple-Services-Indicator"
+_SUPPORTED: Final = (1, "1", "MULTIPLE_SERVICES_SUPPORTED")
+_GREATEST_KEY: Final = 2**32 - 1
+_BEFORE: Final = 0
+_CHANGES: Final = {
+    "UNIT_BEFORE_TARIFF_CHANGE": _BEFORE,
+    "UNIT_AFTER_TARIFF_CHANGE": 1,
+    "UNIT_INDETERMINATE": 2,
+}
+_WHEN: Final = {_BEFORE: "before", 1: "after"}
+_INITIAL: Final = 1
+_TERMINATION: Final = 3
+_EVENT: Final = 4
+
+
+def unit_named(command: Group) -> str:
+    """Return the first unit that a command names anywhere; empty when it names none."""
+    levels = _objects(command.look(MSCC)) or [
+        {name: command.look(name) for name in (REQUESTED, USED)}
+    ]
+    named = {
+        name
+        for level in levels
+        for units in (REQUESTED, USED)
+        for group in _objects(level.get(units))
+        for name in group
+    }
+    for name in _UNITS:
+        if name in named:
+            return OCTETS if name in (_INPUT, _OUTPUT) else name
+    return ""
+
+
+def split_service(rating_group: str) -> tuple[int | None, list[int]]:
+    """Part a service's name into Rating-Group and Service-Identifiers, where it is made of them."""
+    group, _, identifiers = rating_group.partition("/")
+    numbers = [int(one) for one in identifiers.split("+") if one.isdecimal()]
+    return (int(group) if group.isdecimal() else None), numbers
+
+
+def read_units(command: Group, usage_type: str, request_type: int) -> dict[str, object]:
+    """Return the canonical fields of all units of a command."""
+    groups = command.groups(MSCC)
+    if groups:
+        for name in (REQUESTED, USED):
+            if command.look(name):
+                raise Unreadable(name, f"expected inside of {MSCC}, where that is given")
+        return {"services": [_read_service(group, usage_type, request_type) for group in groups]}
+    expects_services = command.look(_INDICATOR) in _SUPPORTED
+    own = _read_level(command, usage_type, request_type, may_ask_nothing=expects_services)
+    return {"services": [{"rating_group": MAIN_SERVICE} | own]} if "used" in own else own
+
+
+def _read_service(group: Group, usage_type: str, request_type: int) -> dict[str, object]:
+    rating_group = group.whole("Rating-Group", _GREATEST_KEY)
+    identifiers = _identifiers(group)
+    group.label = {} if rating_group is None else {"Rating-Group": rating_group}
+    key = "" if rating_group is None else str(rating_group)
+    if identifiers or key in ("", "0"):
+        key += "/" + "+".join(map(str, identifiers))
+    service: dict[str, object] = {"rating_group": key}
+    if identifiers:
+        group.label["Service-Identifier"] = identifiers
+        service["service_id"] = str(identifiers[0])
+    return service | _read_level(group, usage_type, request_type, may_ask_nothing=True)
+
+
+def _identifiers(group: Group) -> list[int]:
+    """Take the Service-Identifiers: one, or several that share what is granted."""
+    name = "Service-Identifier"
+    value = group.take(name)
+    if value is None:
+        return []
+    found = value if isinstance(value, list) else [value]
+    return [group.as_whole(one, name, _GREATEST_KEY) for one in found]
+
+
+def _read_level(
+    group: Group, usage_type: str, request_type: int, *, may_ask_nothing: bool
+) -> dict[str, object]:
+    """Read what one MSCC, or the command itself, asks for and reports."""
+    unit = UNIT_OF.get(usage_type, EVENTS)
+    used = group.only_whole(USED, unit)
+    fields: dict[str, object] = {"used_units": used}
+    if used is None:
+        fields = _read_used(group.groups(USED), unit)
+    asked = group.only_whole(REQUESTED, unit)
+    if asked is None:
+        requested = group.group(REQUESTED)
+        if requested is not None:
+            asked = _counted(requested, unit)
+        elif request_type != _EVENT and (may_ask_nothing or request_type != _INITIAL):
+            asked = 0
+    if asked is not None and request_type != _TERMINATION:
+        fields["requested_units"] = asked
+    return fields
+
+
+def _read_used(used: list[Group], unit: str) -> dict[str, object]:
+    if not used:
+        return {}
+    parts: list[dict[str, object]] = []
+    total = 0
+    for group in used:
+        change = group.one_of("Tariff-Change-Usage", _CHANGES)
+        units = _counted(group, unit) or 0
+        total += units
+        parts.append({"units": units} | ({"when": _WHEN[change]} if change in _WHEN else {}))
+    return {"used": parts} if any("when" in part for part in parts) else {"used_units": total}
+
+
+def _counted(group: Group, unit: str) -> int | None:
+    """Return the units that count; None when there are none of any kind."""
+    if group.look(MONEY) is not None:
+        raise Unreadable(
+            group.at(MONEY), "expected units: an amount of money is neither granted nor debited"
+        )
+    units = group.whole(unit)
+    if unit == OCTETS and units is None:
+        units = _both_ways(group)
+    if units is not None:
+        return units
+    for other in _UNITS:
+        if group.look(other) is not None:
+            raise Unreadable(group.at(other), f"expected {unit}, in which this service is counted")
+    return None
+
+
+def _both_ways(group: Group) -> int | None:
+    """Add up the octets of both directions, where their sum is not given."""
+    inward, outward = group.whole(_INPUT), group.whole(_OUTPUT)
+    return None if inward is None and outward is None else (inward or 0) + (outward or 0)
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Return the groups in a value that is not judged yet."""
+    found = value if isinstance(value, list) else [value]
+    return [one for one in found if is_object(one)]

@@ -1,0 +1,1 @@
+"""`usecases.Answer` into the bytes that a source's client reads."""

@@ -1,0 +1,1 @@
+"""Event sources: what an operator says of a client in `config/sources/*.toml`."""
