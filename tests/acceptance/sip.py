@@ -13,7 +13,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -50,7 +50,7 @@ def free_port() -> int:
         return port
 
 
-class _Process:
+class Program:
     """A program in a process group of its own, with its output in a file."""
 
     def __init__(self, folder: Path, name: str, *arguments: str) -> None:
@@ -116,7 +116,7 @@ class Posted(Struct, frozen=True):
         return str(self.fields["record_type"]).removesuffix("_request")
 
 
-class Kamailio(_Process):
+class Kamailio(Program):
     """The proxy; it charges at `url`."""
 
     def __init__(self, folder: Path, url: str, credential: str = "", **settings: str) -> None:
@@ -176,7 +176,7 @@ class Kamailio(_Process):
         return found
 
 
-class Callee(_Process):
+class Callee(Program):
     """Takes all calls of a Kamailio, until it is swept away."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -195,13 +195,19 @@ class Call(Struct, frozen=True):
     duration_s: float
 
 
-class Caller(_Process):
+class Switch(Protocol):
+    """Where calls come in."""
+
+    port: int
+
+
+class Caller(Program):
     """Places calls: who dials what, `rate` a second, each for `hold_s` seconds."""
 
     def __init__(
         self,
         folder: Path,
-        kamailio: Kamailio,
+        switch: Switch,
         calls: list[tuple[str, str]],
         *,
         hold_s: float,
@@ -224,7 +230,7 @@ class Caller(_Process):
             *("sipp", "-sf", str(scenario), *sipp_options(free_port()), "-inf", str(numbers)),
             *("-m", count, "-l", count, "-r", str(rate)),
             *("-trace_logs", "-log_file", str(self.notes)),
-            f"{LOOPBACK}:{kamailio.port}",
+            f"{LOOPBACK}:{switch.port}",
         )
 
     def noted(self) -> list[list[str]]:

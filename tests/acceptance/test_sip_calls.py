@@ -1,12 +1,5 @@
-"""Real calls: SIPp dials, Kamailio asks with the configuration that is shipped, `ocs` charges.
+"""Real calls: SIPp dials, Kamailio asks with the configuration that is shipped, `ocs` charges."""
 
-A second costs a cent, so that what Kamailio has reported can be held against the wallets by eye.
-"""
-
-import asyncio
-import contextlib
-import hashlib
-import json
 import os
 import signal
 import tempfile
@@ -16,10 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.bookkeeping import Ledgered, open_books
-from tests.acceptance.own_prices import Prices, write_configuration
-from tests.acceptance.service import Service, run, until
-from tests.acceptance.sip import Call, Callee, Caller, Kamailio, Posted, missing
+from tests.acceptance.service import until
+from tests.acceptance.sip import Call, Kamailio, Posted, missing
+from tests.acceptance.stage import (
+    BLOCKED,
+    BROKE,
+    BUSY,
+    CENT,
+    CROWD,
+    FIRST,
+    LONDON,
+    NOBODY,
+    POOR,
+    PREMIUM,
+    QUOTA_S,
+    SECOND,
+    STEADY,
+    THIRD,
+    Stage,
+)
 
 MISSING = ", ".join(missing())
 pytestmark = [
@@ -27,63 +35,23 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}"),
 ]
 
-LONDON, PREMIUM, BUSY = "442071234567", "449098790000", "442071230486"
-CENT = 10_000
-"""In the ledger's millionths: the price of a second."""
-QUOTA_S = 4
-STEADY, POOR, BROKE = "441632960001", "441632960002", "441632960003"
-FIRST, SECOND, THIRD, BLOCKED = (f"44163296000{n}" for n in range(4, 8))
-CROWD = [f"4416329602{n:02}" for n in range(20)]
-NOBODY = "441632969999"
-WALLETS = {
-    **dict.fromkeys([STEADY, FIRST, SECOND, THIRD, BLOCKED, *CROWD], "10.00"),
-    POOR: "0.07",
-    BROKE: "0.00",
-}
 
+class Proxied(Stage):
+    """The stage with Kamailio between callers and callee."""
 
-class Stage:
-    """The service, the proxy, and somebody who picks up."""
+    kamailio: Kamailio
 
     def __init__(self, folder: Path, credential: str = "", **settings: str) -> None:
-        self.folder = folder
-        self.configuration = _configuration(folder / "config", credential)
-        self._ends = contextlib.ExitStack()
-        with contextlib.ExitStack() as ends:
-            self.service = self._serve("0")
-            ends.callback(self._end_the_service)
-            self.kamailio = Kamailio(folder, self.service.url, credential, **settings)
-            ends.callback(self.kamailio.sweep_away)
-            callee = Callee(folder, self.kamailio.carrier_port)
-            ends.callback(callee.sweep_away)
-            self._ends = ends.pop_all()
+        def make(folder: Path, url: str) -> Kamailio:
+            self.kamailio = Kamailio(folder, url, credential, **settings)
+            return self.kamailio
 
-    def _serve(self, port: str) -> Service:
-        options = ("--config", str(self.configuration), "--port", port)
-        return Service(self.folder / "var", *options)
+        super().__init__(folder, make, credential)
 
-    def _end_the_service(self) -> None:
-        self.service.sweep_away()  # the last one that was started
-
-    def another_proxy(self, credential: str) -> Kamailio:
-        one = Kamailio(self.folder, self.service.url, credential)
-        self._ends.callback(one.sweep_away)
-        return one
-
-    def dial(self, *calls: tuple[str, str], hold_s: float = 1, rate: int = 10) -> Caller:
-        caller = Caller(self.folder, self.kamailio, list(calls), hold_s=hold_s, rate=rate)
-        self._ends.callback(caller.sweep_away)
-        return caller
-
-    def kill_the_service(self) -> int:
-        """Kill its processes and its store, all at once; the port at which it was."""
-        for pid in (self.service.store(), *self.service.workers(), self.service.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        self.service.end()
-        return self.service.port
-
-    def serve_again(self, port: int) -> None:
-        self.service = self._serve(str(port))
+    def another_proxy(self, credential: str) -> None:
+        self.kamailio = Kamailio(self.folder, self.service.url, credential)
+        self._switch = self.kamailio
+        self._ends.callback(self.kamailio.sweep_away)
 
     def settled(self, calls: list[Call]) -> dict[str, list[Posted]]:
         """Wait for the release of each call; the answered requests, by Call-ID."""
@@ -96,40 +64,15 @@ class Stage:
         until(lambda: released() == wanted, "the releases")
         return self.kamailio.answered(wanted)
 
-    def books(self) -> Ledgered:
-        """Read the books when all calls are over: they are right, and nothing is held."""
-        where = ("--config", str(self.configuration), "--dir", str(self.folder / "var"))
-        verified = run("verify", *where)
-        assert verified.returncode == 0, verified.stdout
-        still_open = run("session", "list", "--state", "open", "--json", *where)
-        assert json.loads(still_open.stdout) == [], still_open.stderr
-        return asyncio.run(open_books(self.folder / "var"))
-
-    def sweep_away(self) -> None:
-        self._ends.close()
-
 
 def _ends(posts: list[Posted]) -> bool:
     return posts[-1].kind == "release"
 
 
-def _configuration(folder: Path, credential: str) -> Path:
-    voice = ("44,Britain,0.60,0.60,1,1,0,0", "4490987,Premium,0,0,1,1,0,1")
-    file = write_configuration(folder, Prices(voice=voice), WALLETS)
-    text = file.read_text(encoding="utf-8")
-    text = text.replace("quota_units = { voice = 300 }", f"quota_units = {{ voice = {QUOTA_S} }}")
-    if credential:
-        digest = hashlib.sha256(credential.encode()).hexdigest()
-        roles = 'roles = ["charge", "operate"]\ntenants = ["demo"]'
-        text += f'\n[[credentials]]\nname = "sbc"\ntoken_sha256 = "{digest}"\n{roles}\n'
-    file.write_text(text, encoding="utf-8")
-    return file
-
-
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[Proxied]:
     with tempfile.TemporaryDirectory(prefix="ocs-") as folder:
-        one = Stage(Path(folder))
+        one = Proxied(Path(folder))
         try:
             yield one
         finally:
@@ -149,7 +92,7 @@ def hold_together(calls: list[Call], settled: dict[str, list[Posted]]) -> None:
         assert abs(sum(post.used for post in posts) - call.duration_s) <= 1, (call, posts)
 
 
-def test_a_call_goes_on_from_quota_to_quota(stage: Stage) -> None:
+def test_a_call_goes_on_from_quota_to_quota(stage: Proxied) -> None:
     calls = stage.dial((STEADY, LONDON), hold_s=9).calls()
     settled = stage.settled(calls)
     hold_together(calls, settled)
@@ -159,7 +102,7 @@ def test_a_call_goes_on_from_quota_to_quota(stage: Stage) -> None:
     assert stage.books().debited[STEADY] == price_of(posts)
 
 
-def test_a_call_is_cut_when_the_money_ends(stage: Stage) -> None:
+def test_a_call_is_cut_when_the_money_ends(stage: Proxied) -> None:
     calls = stage.dial((POOR, LONDON), hold_s=20).calls()
     assert [call.how for call in calls] == ["cut"]
     settled = stage.settled(calls)
@@ -171,11 +114,10 @@ def test_a_call_is_cut_when_the_money_ends(stage: Stage) -> None:
     assert 7 * CENT <= debited <= 8 * CENT
 
 
-def test_a_call_is_cut_when_an_update_is_refused(stage: Stage) -> None:
+def test_a_call_is_cut_when_an_update_is_refused(stage: Proxied) -> None:
     caller = stage.dial((BLOCKED, LONDON), hold_s=20)
     until(lambda: _updates(stage, BLOCKED), "an update")
-    where = ("--config", str(stage.configuration), "--dir", str(stage.folder / "var"))
-    assert run("account", "block", BLOCKED, *where).returncode == 0
+    stage.block(BLOCKED)
     (call,) = caller.calls()
     (posts,) = stage.settled([call]).values()
     assert call.how == "cut"
@@ -192,14 +134,14 @@ def test_a_call_is_cut_when_an_update_is_refused(stage: Stage) -> None:
         (NOBODY, LONDON, "404", "UNKNOWN_SUBSCRIBER"),
     ],
 )
-def test_a_call_is_refused(stage: Stage, who: str, number: str, answer: str, name: str) -> None:
+def test_a_call_is_refused(stage: Proxied, who: str, number: str, answer: str, name: str) -> None:
     (call,) = stage.dial((who, number)).calls()
     assert call.how == answer
     ((post,),) = stage.kamailio.answered([call.call_id]).values()
     assert (post.kind, post.fields["return_name"]) == ("start", name)
 
 
-def test_a_call_that_nobody_takes_costs_nothing(stage: Stage) -> None:
+def test_a_call_that_nobody_takes_costs_nothing(stage: Proxied) -> None:
     calls = stage.dial((THIRD, BUSY)).calls()
     assert [call.how for call in calls] == ["486"]
     (posts,) = stage.settled(calls).values()
@@ -208,7 +150,7 @@ def test_a_call_that_nobody_takes_costs_nothing(stage: Stage) -> None:
     assert (books.debited[THIRD], books.left[THIRD]) == (0, 1000 * CENT)
 
 
-def test_300_calls_at_50_a_second(stage: Stage) -> None:
+def test_300_calls_at_50_a_second(stage: Proxied) -> None:
     crowd = [(CROWD[n % len(CROWD)], LONDON) for n in range(300)]
     calls = stage.dial(*crowd, hold_s=5, rate=50).calls()
     assert Counter(call.how for call in calls) == {"hung-up": 300}
@@ -221,7 +163,7 @@ def test_300_calls_at_50_a_second(stage: Stage) -> None:
     assert {who: books.debited[who] for who in CROWD} == dict(priced)
 
 
-def test_the_service_is_killed_and_nothing_is_lost(stage: Stage) -> None:
+def test_the_service_is_killed_and_nothing_is_lost(stage: Proxied) -> None:
     ends_meanwhile = stage.dial((FIRST, LONDON), hold_s=7)
     goes_on = stage.dial((SECOND, LONDON), hold_s=14)
     until(lambda: len(_updates(stage, FIRST, SECOND)) == 2, "an update of each call")
@@ -247,7 +189,7 @@ def test_the_service_is_killed_and_nothing_is_lost(stage: Stage) -> None:
     assert (books.debited[FIRST], books.debited[SECOND]) == (price_of(one), price_of(other))
 
 
-def _updates(stage: Stage, *subscribers: str) -> set[str]:
+def _updates(stage: Proxied, *subscribers: str) -> set[str]:
     """Tell whose updates were answered."""
     posts = (post for post in stage.kamailio.posted() if post.answered and post.kind == "update")
     return {post.fields["subscriber"] for post in posts} & set(subscribers)
@@ -256,14 +198,14 @@ def _updates(stage: Stage, *subscribers: str) -> set[str]:
 def test_the_service_hangs_and_callers_are_not_kept_waiting() -> None:
     """A running call gets its bound; of the new ones one at a time asks, all are refused."""
     with tempfile.TemporaryDirectory(prefix="ocs-") as folder:
-        stage = Stage(Path(folder), OCS_TIMEOUT_S="1", OCS_GO_ON_S="3")
+        stage = Proxied(Path(folder), OCS_TIMEOUT_S="1", OCS_GO_ON_S="3")
         try:
             _hang(stage)
         finally:
             stage.sweep_away()
 
 
-def _hang(stage: Stage) -> None:
+def _hang(stage: Proxied) -> None:
     running = stage.dial((STEADY, LONDON), hold_s=30)
     until(lambda: _updates(stage, STEADY), "an update")
     (worker,) = stage.service.workers()
@@ -294,11 +236,11 @@ def _hang(stage: Stage) -> None:
 
 def test_it_shows_its_credential() -> None:
     with tempfile.TemporaryDirectory(prefix="ocs-") as folder:
-        stage = Stage(Path(folder), credential="of-a-test")
+        stage = Proxied(Path(folder), credential="of-a-test")
         try:
             calls = stage.dial((STEADY, LONDON), hold_s=2.5).calls()
             hold_together(calls, stage.settled(calls))
-            stage.kamailio = stage.another_proxy("of-somebody-else")
+            stage.another_proxy("of-somebody-else")
             (refused,) = stage.dial((STEADY, LONDON)).calls()
             assert refused.how == "503"
         finally:
