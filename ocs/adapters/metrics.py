@@ -13,6 +13,7 @@ ledger's own counters will carry them.
 """
 
 import asyncio
+import contextlib
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import cache
@@ -35,6 +36,8 @@ from ocs.domain.events import Event, Kind
 from ocs.domain.money import currency
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
+from ocs.usecases.draining import Standing
+from ocs.usecases.journal import JournalStatus
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
 
 ROUTE: Final = "/realtime"
@@ -88,10 +91,20 @@ class RatesLoaded(Struct, frozen=True):
     entries: dict[str, int]
 
 
+class EmergencyFigures(Struct, frozen=True, kw_only=True):
+    """Events of calls for help; what is `waiting` was answered and is not in the store yet."""
+
+    answered: int
+    waiting: int
+    drained: int
+    dropped: int
+
+
 class Sources(Struct, frozen=True, kw_only=True):
     """Where the collector reads, at each scrape, what it does not count itself."""
 
     in_flight: Callable[[], int]
+    emergency: Callable[[], EmergencyFigures]
     store: StoreCounters
     store_waiting: Callable[[], int]
     rates: Callable[[], RatesLoaded | None]
@@ -143,6 +156,7 @@ class Metrics(Collector):
     def __init__(self, *, version: str) -> None:
         self.sessions_expired = 0
         self.open_sessions: int | None = None
+        self.journal: JournalStatus | None = None
         self._version = version
         self._sources: Sources | None = None
         self._series: dict[_Key, _Series] = {}
@@ -194,13 +208,17 @@ class Metrics(Collector):
         """Return what a scrape is answered with, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-    async def look(self, count_sessions: Callable[[], Awaitable[int]]) -> None:
-        """Count what only the store knows; where it does not answer, the scrape goes without."""
-        try:
+    async def look(
+        self,
+        count_sessions: Callable[[], Awaitable[int]],
+        read_journal: Callable[[], Awaitable[JournalStatus | None]],
+    ) -> None:
+        """Ask what only the store knows; where it does not answer, the scrape goes without."""
+        self.open_sessions = self.journal = None
+        with contextlib.suppress(LedgerUnavailable, OutcomeUnknown, TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 self.open_sessions = await count_sessions()
-        except (LedgerUnavailable, OutcomeUnknown, TimeoutError):
-            self.open_sessions = None
+                self.journal = await read_journal()
 
     async def watch_loop(self) -> None:
         """Measure, for ever, how late the event loop comes back to a task that is due."""
@@ -221,8 +239,11 @@ class Metrics(Collector):
         )
         if self.open_sessions is not None:
             yield _gauge("ocs_open_sessions", "In the whole store.", self.open_sessions)
+        if self.journal is not None:
+            yield from _journal(self.journal)
         if self._sources is not None:
             yield _gauge("ocs_requests_in_flight", "Events in hand.", self._sources.in_flight())
+            yield from _emergency(self._sources.emergency())
             yield from _store(self._sources)
             yield from _rates(self._sources.rates())
 
@@ -273,7 +294,7 @@ class Metrics(Collector):
         yield _counter("ocs_settled_amount", "Money debited.", ("currency",), settled.items())
         yield _counter(
             "ocs_paid_back_amount",
-            "Money that went back where volume pricing made a cost fall.",
+            "Money that went back: refunds, and costs that fell.",
             ("currency",),
             paid_back.items(),
         )
@@ -298,6 +319,41 @@ class Metrics(Collector):
                 (ROUTE, kind), _cumulated(BUCKETS_S, durations.counts), sum_value=durations.total_s
             )
         return family
+
+
+def _emergency(figures: EmergencyFigures) -> Iterator[Metric]:
+    yield _counter(
+        "ocs_emergency_events",
+        "Events of emergency calls: answered, put into the store since, or not kept.",
+        ("outcome",),
+        [
+            (("answered",), figures.answered),
+            (("drained",), figures.drained),
+            (("dropped",), figures.dropped),
+        ],
+    )
+    yield _gauge("ocs_emergency_waiting", "Those not in the store yet.", figures.waiting)
+
+
+def _journal(status: JournalStatus) -> Iterator[Metric]:
+    gauges = {
+        "draining": ("Whether the drainer is at work.", status.standing == Standing.DRAINING),
+        "last_pass_timestamp_seconds": ("When it was last well.", status.at_ms / 1_000),
+        "lag_entries": ("Entries in the store that are not on disk.", status.lag_entries),
+        "lag_seconds": ("How long an entry waited at most.", status.lag_ms / 1_000),
+        "reels": ("Files.", status.reels),
+        "bytes": ("Of all files.", status.reel_bytes),
+        "stopped_partitions": ("Not drained until somebody looks.", status.stopped),
+    }
+    for name, (about, value) in gauges.items():
+        yield _gauge(f"ocs_journal_{name}", about, value)
+    counters = {
+        "drained": ("Entries written.", status.drained),
+        "trimmed": ("Entries removed from the store.", status.trimmed),
+        "faults": ("Troubles of the drainer.", status.faults),
+    }
+    for name, (about, value) in counters.items():
+        yield _counter(f"ocs_journal_{name}", about, (), [((), value)])
 
 
 def _store(sources: Sources) -> Iterator[Metric]:

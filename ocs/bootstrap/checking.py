@@ -15,6 +15,7 @@ from ocs.bootstrap.seeds import bad_seed_lines, cleaner, seed_files
 from ocs.bootstrap.stores import CannotStart
 from ocs.config.reader import ConfigurationError, read_settings
 from ocs.config.settings import Settings
+from ocs.config.sources import read_sources
 from ocs.domain.generation import TariffMeta
 from ocs.entrypoints.return_codes import ReturnCodesError, load_return_codes, return_codes_path
 from ocs.usecases.seed_files import read_accounts, read_subscribers
@@ -54,14 +55,14 @@ def check_all(configuration: Path, tariffs: Path | None = None) -> Report:
             for problem in error.problems
         )
         return Report(str(configuration), good=False, checked=("configuration",), findings=findings)
-    found = [*_return_codes(settings), *_provisioning(settings)]
+    found = [*_return_codes(settings), *_sources(settings), *_provisioning(settings)]
     plans = [plan.plan() for plan in settings.plans]
     checked = check_folder(tariffs or Path(settings.rating.tariffs), plans, warn=True)
     found += [
         Finding("tariffs", line.file, line.line, line.column, line.reason)
         for line in checked.bad_lines
     ]
-    areas = ["configuration", "return codes", "tariffs", "provisioning"]
+    areas = ["configuration", "return codes", "sources", "tariffs", "provisioning"]
     if not checked.bad_lines:
         areas.append("plans")
         found += [_of_plans(settings, fault) for fault in checked.plan_faults]
@@ -89,6 +90,15 @@ def _return_codes(settings: Settings) -> Iterator[Finding]:
         for problem in error.problems:
             reason = problem.removeprefix(f"{path}: ")
             yield Finding("return codes", path.name, 0, "", reason)
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    try:
+        read_sources(settings)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            name = Path(problem.file).name
+            yield Finding("sources", name, problem.line, problem.key, problem.reason)
 
 
 def _provisioning(settings: Settings) -> Iterator[Finding]:

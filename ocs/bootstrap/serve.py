@@ -2,6 +2,7 @@
 
     settings ─► sockets ─► store ─► accounts ─┐
              └► tariff builder ───────────────┴─► workers ─► ready ─► ... ─► drain ─► store stops
+                                                └─► journal drainer ─► ends before the store
 
 What is wrong is found before anything is served, and told with all its reasons. What was begun is
 ended in reverse order, whatever happens.
@@ -29,6 +30,7 @@ from ocs.adapters import clock
 from ocs.adapters.valkey.embedded import EmbeddedStore, EmbeddedStoreError, Fsync
 from ocs.bootstrap.builder import TariffBuilder
 from ocs.bootstrap.checking import return_codes_file
+from ocs.bootstrap.drainer import DrainerProcess
 from ocs.bootstrap.processes import python_command, python_environment
 from ocs.bootstrap.seeds import seed
 from ocs.bootstrap.specification import WorkerSpecification
@@ -39,10 +41,13 @@ from ocs.bootstrap.stores import (
     store_directory,
     store_url,
 )
+from ocs.config.reader import ConfigurationError
 from ocs.config.settings import Durability, Settings
+from ocs.config.sources import read_sources
 from ocs.entrypoints.listening import CannotListen, Slot, Sockets, may_bind, open_sockets, url_of
 from ocs.entrypoints.logs import configure_logs
 from ocs.entrypoints.return_codes import ReturnCodesError, load_return_codes
+from ocs.entrypoints.sources.source import Source
 from ocs.entrypoints.supervisor import Supervisor
 
 STORE_PATIENCE_S: Final = 20.0
@@ -70,6 +75,7 @@ def serve(settings: Settings, workers: int, on_ready: Callable[[Ready], None]) -
     configure_logs(settings.logs.level)
     _refuse_exposure(settings)
     _refuse_return_codes(settings)
+    sources = _sources(settings)
     with _ended_by_signals(), ExitStack() as undo:
         try:
             _make_data_directory(settings)
@@ -84,7 +90,9 @@ def serve(settings: Settings, workers: int, on_ready: Callable[[Ready], None]) -
         built = builder.wait()
         if built.problems:
             raise CannotStart("\n".join(["the tariffs cannot be used:", *built.problems]))
-        work = _Work(settings, sockets, store, built.path)
+        work = _Work(settings, sockets, store, built.path, sources)
+        if work.drainer is not None:
+            undo.callback(work.drainer.stop)
         work.tell_ready = lambda: on_ready(_ready(settings, sockets, built.summary))
         drain_s = settings.server.drain_delay_s + settings.server.drain_s
         supervisor = Supervisor(sockets.slots, work, monotonic_s=clock.monotonic_s, drain_s=drain_s)
@@ -97,11 +105,18 @@ class _Work:
     """What the supervisor does its work with."""
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, store: EmbeddedStore | None, tariffs: str
+        self,
+        settings: Settings,
+        sockets: Sockets,
+        store: EmbeddedStore | None,
+        tariffs: str,
+        sources: tuple[Source, ...],
     ) -> None:
+        self.drainer = DrainerProcess(settings) if settings.journal.drain else None
         self.tell_ready: Callable[[], None] = lambda: None
         self._settings = settings
         self._slots = len(sockets.slots)
+        self._sources = sources
         self._store = store
         self._tariffs = tariffs
 
@@ -124,6 +139,7 @@ class _Work:
                 tariffs=self._tariffs,
                 slot=slot.number,
                 slots=self._slots,
+                sources=self._sources,
             )
         )
 
@@ -142,6 +158,10 @@ class _Work:
             return str(error)
         return ""
 
+    def watch_journal(self) -> None:
+        if self.drainer is not None:
+            self.drainer.watch(clock.monotonic_s())
+
     def ready(self) -> None:
         self.tell_ready()
 
@@ -155,6 +175,13 @@ def _refuse_exposure(settings: Settings) -> None:
         f" {settings.file}: anybody could spend your customers' money. Add [[credentials]], or"
         " serve on 127.0.0.1"
     )
+
+
+def _sources(settings: Settings) -> tuple[Source, ...]:
+    try:
+        return read_sources(settings)
+    except ConfigurationError as error:
+        raise CannotStart(str(error)) from None
 
 
 def _refuse_return_codes(settings: Settings) -> None:

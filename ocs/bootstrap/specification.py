@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from ocs.config.settings import Settings
+from ocs.entrypoints.sources.source import Source
 
 
 class WorkerSpecification(Struct, frozen=True):
@@ -13,3 +14,4 @@ class WorkerSpecification(Struct, frozen=True):
     tariffs: str
     slot: int
     slots: int
+    sources: tuple[Source, ...] = ()

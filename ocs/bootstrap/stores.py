@@ -59,6 +59,17 @@ def tariffs_directory(settings: Settings) -> Path:
     return data_directory(settings) / "tariffs"
 
 
+def emergency_directory(settings: Settings) -> Path:
+    """Emergency calls that are not in the store yet."""
+    return data_directory(settings) / "emergency"
+
+
+def journal_directory(settings: Settings) -> Path:
+    """What the journal's drainer writes."""
+    named = settings.journal.folder
+    return Path(named) if named else data_directory(settings) / "journal"
+
+
 def store_url(settings: Settings) -> str:
     """Where the store is: the one that is named, else the embedded one."""
     named = settings.store.url

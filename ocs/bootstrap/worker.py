@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,29 +23,29 @@ from ocs.adapters.tariff_files import open_generation
 from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUnusable
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
 from ocs.adapters.valkey.functions import assemble
-from ocs.bootstrap.checking import return_codes_file
+from ocs.adapters.valkey.journal import journal_status
+from ocs.bootstrap.emergency import Emergency
+from ocs.bootstrap.sources import dialects_of
 from ocs.bootstrap.specification import WorkerSpecification
 from ocs.bootstrap.stores import make_connection, make_ledger
 from ocs.config.settings import Settings
 from ocs.domain.generation import Generation
 from ocs.domain.zones import zone_named
-from ocs.entrypoints.decoders.canonical import CanonicalDecoder, DecoderSettings
-from ocs.entrypoints.http.answers import AnswerWriter
 from ocs.entrypoints.http.app import HttpServer, operations_routes, service_routes
 from ocs.entrypoints.http.auth import Authenticator, Credential, Role
 from ocs.entrypoints.http.front import ConnectionLimits
 from ocs.entrypoints.http.operations import Check, Operations, Readiness
 from ocs.entrypoints.http.realtime import Realtime, RealtimeLimits
 from ocs.entrypoints.logs import EventLog, Pseudonyms, configure_logs
-from ocs.entrypoints.return_codes import load_return_codes
 from ocs.entrypoints.sweeper import Sweeper, SweepRhythm
 from ocs.entrypoints.worker import WorkerParts, receive_specification, work
 from ocs.usecases.charging import Charger, ChargingSettings
+from ocs.usecases.emergency import EmergencyCalls
 from ocs.usecases.expiry import Expiry, ExpiryLimits
 from ocs.usecases.ports import ChargeLimits, Ledger
 
-CONNECT_PATIENCE_S: Final = 5.0
-"""How long to wait before it is logged that there is no store, again and again."""
+CONNECT_PATIENCE_S: Final = 2.0
+"""How long a worker that starts waits for the store before it serves without."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,16 +88,19 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     metrics = Metrics(version=__version__)
     readiness = Readiness(_checks(connection, tariffs))
     authenticator = _authenticator(settings)
-    realtime = _realtime(settings, connection, ledger, tariffs, (metrics, authenticator))
+    charger = _charger(settings, connection, ledger, tariffs)
+    emergency = Emergency(settings, ledger, charger, specification.slot)
+    realtime = _realtime(specification, emergency.calls, metrics, authenticator)
     operations = Operations(
         readiness,
         metrics.render,
         authenticator,
-        look=lambda: metrics.look(ledger.open_sessions),
+        look=lambda: metrics.look(ledger.open_sessions, partial(journal_status, connection)),
     )
     metrics.read_from(
         Sources(
             in_flight=lambda: realtime.in_flight,
+            emergency=emergency.figures,
             store=connection.counters,
             store_waiting=lambda: connection.waiting,
             rates=tariffs.loaded,
@@ -108,10 +112,6 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
         keepalive_timeout_s=settings.server.keepalive_timeout_s,
     )
 
-    async def connect() -> None:
-        connection.start()
-        await _connected(connection)
-
     def set_draining() -> None:
         readiness.draining = True
 
@@ -121,10 +121,10 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
         service=HttpServer(
             service_routes(realtime, operations), sockets.service, limits, events=realtime
         ),
-        connect=connect,
-        disconnect=connection.close,
+        connect=partial(_connect, connection),
+        disconnect=partial(_disconnect, emergency, connection),
         use_tariffs=tariffs.use,
-        background=(sweeper.run, metrics.watch_loop),
+        background=(sweeper.run, metrics.watch_loop, emergency.run),
         set_draining=set_draining,
         drain_delay_s=settings.server.drain_delay_s,
         drain_s=settings.server.drain_s,
@@ -132,39 +132,30 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
 
 
 def _realtime(
-    settings: Settings,
-    connection: Connection,
-    ledger: Ledger,
-    tariffs: Tariffs,
-    shared: tuple[Metrics, Authenticator],
+    specification: WorkerSpecification,
+    calls: EmergencyCalls,
+    metrics: Metrics,
+    authenticator: Authenticator,
 ) -> Realtime:
-    metrics, authenticator = shared
-    charger = _charger(settings, connection, ledger, tariffs)
+    settings = specification.settings
     log = EventLog(
         Pseudonyms(settings.logs.pseudonym_key),
         clock.monotonic_s,
         slow_s=settings.logs.slow_ms / 1000,
     )
-    measured = MeasuredCharger(charger.charge, charger.charge_all, (metrics.charged, log.charged))
+    measured = MeasuredCharger(calls.charge, calls.charge_all, (metrics.charged, log.charged))
     server = settings.server
-    decoder = CanonicalDecoder(
-        DecoderSettings(
-            skew_ms=settings.charging.skew_s * 1000,
-            most_events=server.max_array_events,
-            number_rules={tenant.name: tenant.rules() for tenant in settings.tenants},
-        )
-    )
     return Realtime(
         charge=measured.charge,
         charge_all=measured.charge_all,
-        decoder=decoder,
-        writer=AnswerWriter(load_return_codes(return_codes_file(settings))),
+        dialects=dialects_of(settings, specification.sources),
         authenticator=authenticator,
         limits=RealtimeLimits(
             body_bytes=server.max_body_bytes,
             array_bytes=server.max_array_bytes,
             body_timeout_s=server.body_timeout_s,
             max_in_flight=server.max_in_flight,
+            retry_after_s=server.retry_after_s,
         ),
         wall_ms=clock.wall_ms,
         observers=(metrics.refused, log.refused),
@@ -199,6 +190,7 @@ def _charger(
         settings=ChargingSettings(
             limits=limits,
             zones={tenant.name: zone_named(tenant.zone) for tenant in settings.tenants},
+            refunds_any=settings.charging.refunds == "any",
         ),
         clock_ms=clock.wall_ms,
     )
@@ -265,17 +257,23 @@ def _checks(connection: Connection, tariffs: Tariffs) -> Mapping[str, Check]:
     return {"store": store, "functions": functions, "tariffs": rates}
 
 
-async def _connected(connection: Connection) -> None:
-    """Wait for the store as long as it takes; StoreUnusable when waiting cannot help."""
-    while True:
-        try:
-            await connection.wait_connected(CONNECT_PATIENCE_S)
-        except StoreUnusable:
-            raise
-        except StoreUnavailable as error:
-            _log.warning("waiting for the store: %s", error)
-        else:
-            return
+async def _connect(connection: Connection) -> None:
+    """Wait for the store, though not for ever: emergency calls are answered without it.
+
+    StoreUnusable when waiting cannot help.
+    """
+    connection.start()
+    try:
+        await connection.wait_connected(CONNECT_PATIENCE_S)
+    except StoreUnusable:
+        raise
+    except StoreUnavailable as error:
+        _log.error("there is no store, and nothing but emergency calls is granted: %s", error)
+
+
+async def _disconnect(emergency: Emergency, connection: Connection) -> None:
+    await emergency.finish()
+    await connection.close()
 
 
 def _main() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ocs import __version__
-from ocs.cli import account, credit, session, subscriber, tariff
+from ocs.cli import account, audit, credit, offline, session, source, subscriber, tariff
 from ocs.cli.check import check
 from ocs.cli.demo import demo
 from ocs.cli.rate import rate
@@ -37,6 +37,9 @@ app.add_typer(subscriber.app, name="subscriber")
 app.add_typer(credit.app, name="credit")
 app.add_typer(session.app, name="session")
 app.add_typer(tariff.app, name="tariff")
+app.add_typer(source.app, name="source")
+app.add_typer(audit.app, name="audit")
+app.add_typer(offline.app, name="offline")
 
 
 def _show_version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ from ocs.config.location import shipped_configuration
 _AREAS = {
     "configuration": "options, their values, and what they name",
     "return codes": "the table of outcomes",
+    "sources": "how clients write their events, and how they are answered",
     "tariffs": "every line of every tariff file",
     "plans": "their tariffs, and the currencies of the accounts that use them",
     "provisioning": "the files of accounts and subscribers",
@@ -29,7 +30,7 @@ def check(
         Path | None, typer.Option(help="A folder of tariffs, instead of the configured one.")
     ] = None,
 ) -> None:
-    """Check configuration, return codes, tariffs, plans and provisioning; tell every fault."""
+    """Check configuration, return codes, sources, tariffs, plans, accounts; tell every fault."""
     report = check_all(config or shipped_configuration(), tariffs)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))

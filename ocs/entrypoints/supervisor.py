@@ -3,6 +3,7 @@
     ocs serve ──┬── store            (embedded; watched by its own adapter)
                 ├── worker, slot 0   exec'd, with its sockets and one end of a control socket
                 ├── worker, slot 1
+                ├── journal drainer  (watched by its own keeper, too)
                 └── tariff builder   at a start and at SIGHUP, for a moment
 
 It is synchronous, one loop around `select`: a parent with an event loop and threads of its own
@@ -92,6 +93,10 @@ class Work(Protocol):
         """Watch the store; return why it is given up, empty while it is not."""
         ...
 
+    def watch_journal(self) -> None:
+        """Keep the journal's drainer at work."""
+        ...
+
     def ready(self) -> None:
         """Tell that all workers serve; called once."""
         ...
@@ -174,6 +179,7 @@ class Supervisor:
                 self._listen()
                 self._bury()
                 self._watch_store()
+                self._watch_journal()
                 self._watch_builder()
                 self._enforce_end()
         if self._builder is not None:
@@ -254,6 +260,10 @@ class Supervisor:
         )
 
     # --- Store and tariffs ----------------------------------------------------------------------
+
+    def _watch_journal(self) -> None:
+        if not self._draining:
+            self._work.watch_journal()
 
     def _watch_store(self) -> None:
         trouble = self._work.store_trouble()

@@ -1,13 +1,18 @@
 """Whether the books are right: every rule of `docs/design.md` 2.8, over the whole store.
 
-The journal holds every change with the state after it, so it can be added up from the first entry
-and compared with what the wallets hold now. A partition is read as one image, in which nothing
-moves; where that is impossible because the store is busy, a difference is looked at again before it
-is reported.
+The journal holds every change with the state after it, so it can be added up and compared with what
+the wallets hold now: from its first entry, or on from a checkpoint, which says what they held at an
+entry. The store keeps only the last hours of it; the rest is in files, and a checkpoint is
+made of nothing but those, so wallets, stream and files are held against each other either way. That
+no entry is missing between two of them is told by counting, too.
+
+A partition is read as one image, in which nothing moves; where that is impossible because the store
+is busy, a difference is looked at again before it is reported.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -51,8 +56,33 @@ class Entry(Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
+def _nothing() -> Iterator[Entry]:
+    return iter(())
+
+
+class Base(Struct, frozen=True):
+    """Where the adding up begins: so many entries, `last` the id of the last of them.
+
+    `numbers` is left and held of each bucket before `history`, which gives the entries from there
+    to `last` that are not in the store.
+    """
+
+    last: str = "0"
+    entries: int = 0
+    numbers: Mapping[tuple[WalletKey, str], tuple[int, int]] = {}
+    history: Callable[[], Iterator[Entry]] = _nothing
+    replayed: int = 0
+    """Entries of the history."""
+
+
+BEGINNING: Final = Base()
+
+
 class Image(Struct, frozen=True, kw_only=True):
-    """One partition at one moment."""
+    """One partition at one moment. `entries` are those behind its base.
+
+    `added`: entries that the journal ever got; None where that is not known.
+    """
 
     partition: int
     entries: tuple[Entry, ...]
@@ -62,6 +92,8 @@ class Image(Struct, frozen=True, kw_only=True):
     """Addresses of sessions that have a deadline."""
     addresses: tuple[str, ...]
     """Addresses of `sessions`, in their order."""
+    base: Base = BEGINNING
+    added: int | None = None
 
 
 class Books(Protocol):
@@ -116,7 +148,7 @@ async def verify(books: Books) -> Report:
         wallets += len(image.wallets)
         sessions += len(image.sessions)
         open_sessions += sum(_is_open(s) for s in image.sessions)
-        entries += len(image.entries)
+        entries += image.base.replayed + len(image.entries)
         findings += found
     return Report(
         partitions=partitions,
@@ -137,8 +169,8 @@ def check(image: Image) -> Iterator[Finding]:
 def _wrongs(image: Image) -> Iterator[tuple[str, str, str]]:
     yield from _balances(image.wallets)
     yield from _holds(image)
+    yield from _whole(image)
     yield from _journal(image)
-    yield from _repeats(image.entries)
     yield from _deadlines(image)
 
 
@@ -172,50 +204,85 @@ def _holds(image: Image) -> Iterator[tuple[str, str, str]]:
             yield "open sessions are counted", _name(key), detail
 
 
+def _whole(image: Image) -> Iterator[tuple[str, str, str]]:
+    there = image.base.entries + len(image.entries)
+    if image.added not in (None, there):
+        detail = f"it got {image.added} entries, and {there} can be read (are its files here?)"
+        yield "no journal entry is missing", f"partition {image.partition}", detail
+
+
 def _journal(image: Image) -> Iterator[tuple[str, str, str]]:
-    left: dict[tuple[WalletKey, str], int] = {}
-    held: dict[tuple[WalletKey, str], int] = {}
-    for entry in image.entries:
+    sums, requests = _Sums(image.base.numbers), _Requests()
+    for entry in chain(image.base.history(), image.entries):
+        yield from sums.add(entry)
+        yield from requests.add(entry)
+    for key, wallet in image.wallets:
+        for b in wallet.balances:
+            left, held = sums.of((key, b.bucket))
+            if (left, held) != (b.left, b.held):
+                detail = f"the journal adds up to {left}/{held}, the wallet holds {b.left}/{b.held}"
+                yield "journal = wallets", _name(key, b.bucket), detail
+
+
+class _Sums:
+    """What the journal adds up to, entry after entry."""
+
+    def __init__(self, numbers: Mapping[tuple[WalletKey, str], tuple[int, int]]) -> None:
+        self._numbers = dict(numbers)
+
+    def of(self, at: tuple[WalletKey, str]) -> tuple[int, int]:
+        return self._numbers.get(at, (0, 0))
+
+    def add(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
         for change in entry.changes:
             at = entry.wallet, change.bucket
-            left[at] = left.get(at, 0) + change.left_by
-            held[at] = held.get(at, 0) + change.held_by
+            left, held = self.of(at)
+            left, held = left + change.left_by, held + change.held_by
             subject = f"{_name(*at)} in {entry.transaction_id}"
-            if (left[at], held[at]) != (change.left, change.held):
-                detail = f"adds up to {left[at]}/{held[at]}, says {change.left}/{change.held}"
+            if (left, held) != (change.left, change.held):
+                detail = f"adds up to {left}/{held}, says {change.left}/{change.held}"
                 yield "the journal has no gap", subject, detail
-                left[at], held[at] = change.left, change.held
+            self._numbers[at] = change.left, change.held
             if change.floor is not None and change.left - change.held < change.floor:
                 detail = f"left {change.left}, held {change.held}, floor {change.floor}"
                 yield "no hold below the floor", subject, detail
-    for key, wallet in image.wallets:
-        for b in wallet.balances:
-            at = key, b.bucket
-            if (left.get(at, 0), held.get(at, 0)) != (b.left, b.held):
-                detail = (
-                    f"the journal adds up to {left.get(at, 0)}/{held.get(at, 0)}, "
-                    f"the wallet holds {b.left}/{b.held}"
-                )
-                yield "journal = wallets", _name(*at), detail
 
 
-def _repeats(entries: Iterable[Entry]) -> Iterator[tuple[str, str, str]]:
-    seen: dict[str, dict[str, str]] = {}
-    fading_ms: dict[str, int] = {}
-    for entry in entries:
+class _Requests:
+    """The requests of sessions that are remembered; bounded by forgetting as the store does."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, str]] = {}
+        self._fading_ms: dict[str, int] = {}
+        self._forget_at_ms = 0
+
+    def add(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        self._forget(entry.at_ms)
         subject = entry.subject
-        if entry.at_ms > fading_ms.get(subject, entry.at_ms) + _SURELY_KEPT_MS:
-            seen.pop(subject, None)  # forgotten by then: the same request is a new one
-        fading_ms.pop(subject, None)
+        if self._is_forgotten(subject, entry.at_ms):
+            self._seen.pop(subject, None)  # the same request is a new one
+        self._fading_ms.pop(subject, None)
         if entry.state in _FADING:
-            fading_ms[subject] = entry.at_ms
+            self._fading_ms[subject] = entry.at_ms
         if not entry.request:
-            continue
-        requests = seen.setdefault(subject, {})
+            return
+        requests = self._seen.setdefault(subject, {})
         if entry.request in requests:
             detail = f"in {requests[entry.request]} and in {entry.transaction_id}"
             yield "each answer once", f"{subject} {entry.request}", detail
         requests[entry.request] = entry.transaction_id
+
+    def _is_forgotten(self, subject: str, at_ms: int) -> bool:
+        return at_ms > self._fading_ms.get(subject, at_ms) + _SURELY_KEPT_MS
+
+    def _forget(self, at_ms: int) -> None:
+        """Now and then, what would be forgotten when it comes again."""
+        if at_ms < self._forget_at_ms:
+            return
+        self._forget_at_ms = at_ms + _SURELY_KEPT_MS
+        for subject in [s for s in self._fading_ms if self._is_forgotten(s, at_ms)]:
+            del self._fading_ms[subject]
+            self._seen.pop(subject, None)
 
 
 def _deadlines(image: Image) -> Iterator[tuple[str, str, str]]:

@@ -11,15 +11,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from ocs.adapters.reels.reading import open_journal
 from ocs.adapters.valkey import records
-from ocs.adapters.valkey.books import ValkeyBooks
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.keys import Keys
+from ocs.bootstrap.audit import books_of
 from ocs.domain.events import Event
 from ocs.usecases.addresses import parse_session_address
+from ocs.usecases.journal import RawEntry, parse_id
 from ocs.usecases.ports import UNRATED, ChargeResult, SessionKey
-from ocs.usecases.verification import verify
+from ocs.usecases.verification import Image, verify
 from tests.acceptance.client_log import Said
 
 PARTITIONS = 256
@@ -48,10 +50,11 @@ class Ledgered(Struct, frozen=True):
 async def open_books(directory: Path) -> Ledgered:
     """Read the books of a service's data directory; they must be right in themselves."""
     async with _store(directory) as connection:
-        books = ValkeyBooks(connection)
+        books = await books_of(connection, directory / "journal")
         report = await verify(books)
         assert report.clean, report.findings
-        journals = await asyncio.gather(*(_journal(connection, n) for n in range(PARTITIONS)))
+        streams = await asyncio.gather(*(_stream(connection, n) for n in range(PARTITIONS)))
+        journals = [_journal(directory, n, streams[n]) for n in range(PARTITIONS)]
         buckets = [
             (key.wallet_group, bucket)
             async for image in books.images()
@@ -65,10 +68,19 @@ async def open_books(directory: Path) -> Ledgered:
     )
 
 
-async def parked_in(directory: Path) -> list[Event]:
-    """Read the events that could not be rated, of all partitions, each in its order."""
+async def images_of(directory: Path) -> list[Image]:
+    """Read all partitions, their journals from the first entry on; they must be right."""
     async with _store(directory) as connection:
-        streams = [Keys(partition).stream(UNRATED) for partition in range(PARTITIONS)]
+        books = await books_of(connection, directory / "journal", from_start=True)
+        report = await verify(books)
+        assert report.clean, report.findings
+        return [image async for image in books.images()]
+
+
+async def parked_in(directory: Path, stream: str = UNRATED) -> list[Event]:
+    """Read the events of a stream, of all partitions, each in its order."""
+    async with _store(directory) as connection:
+        streams = [Keys(partition).stream(stream) for partition in range(PARTITIONS)]
         read = (connection.execute("XRANGE", stream, "-", "+") for stream in streams)
         pages = cast("list[list[tuple[bytes, list[bytes]]]]", await asyncio.gather(*read))
     return [_parked(fields[1])[0] for page in pages for _, fields in page]
@@ -78,12 +90,31 @@ def _store(directory: Path) -> Connection:
     return Connection(f"unix://{quote(str(socket_path(directory / 'store')))}")
 
 
-async def _journal(connection: Connection, partition: int) -> list[tuple[str, Charge]]:
+async def _stream(connection: Connection, partition: int) -> list[RawEntry]:
+    """Read what the store still has of a journal."""
+    page = await connection.execute("XRANGE", Keys(partition).journal, "-", "+")
+    found = cast("list[tuple[bytes, list[bytes]]]", page)
+    return [(entry_id, fields[1]) for entry_id, fields in found]
+
+
+def _whole(directory: Path, partition: int, stream: list[RawEntry]) -> list[RawEntry]:
+    """Put files and stream together: what is in both is the same, and nothing is there twice."""
+    journal = open_journal(directory / "journal")
+    written = list(journal.history(partition)) if journal else []
+    whole = dict(written)
+    assert len(whole) == len(written)
+    for entry_id, record in stream:
+        assert whole.setdefault(entry_id, record) == record
+    ids = [parse_id(entry_id.decode()) for entry_id in whole]
+    assert ids == sorted(ids)
+    return list(whole.items())
+
+
+def _journal(directory: Path, partition: int, stream: list[RawEntry]) -> list[tuple[str, Charge]]:
     keys = Keys(partition)
-    page = await connection.execute("XRANGE", keys.journal, "-", "+")
     found = []
-    for entry_id, fields in cast("list[tuple[bytes, list[bytes]]]", page):
-        entry = records.decode_entry(fields[1])
+    for entry_id, record in _whole(directory, partition, stream):
+        entry = records.decode_entry(record)
         if entry.frame:
             name = f"{keys.label}-{entry_id.decode()}"
             session = parse_session_address(entry.subject)

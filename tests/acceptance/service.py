@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
@@ -99,6 +99,14 @@ class Client:
         response = self._connection.getresponse()
         return response.status, response.headers, json.loads(response.read())
 
+    def send(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Message, bytes]:
+        """Send any bytes anywhere; give status, headers and the bytes of the answer."""
+        self._connection.request("POST", path, body, dict(headers))
+        response = self._connection.getresponse()
+        return response.status, response.headers, response.read()
+
     def event(self, kind: str, session: str, number: int, **fields: object) -> dict[str, Any]:
         """Send an event of the sample subscriber to London; it must be answered with 200."""
         event = {
@@ -168,6 +176,12 @@ class Service:
     def workers(self) -> list[int]:
         """Processes of the workers, in the order of their start."""
         return [pid for pid, line in self._children() if "ocs.bootstrap.worker" in line]
+
+    def drainer(self) -> int | None:
+        """Process of the journal's drainer; None between its death and its next start."""
+        return next(
+            (pid for pid, line in self._children() if "ocs.bootstrap.drainer" in line), None
+        )
 
     def store(self) -> int:
         return store_of(self.directory)

@@ -68,6 +68,7 @@ def kill_everything(service: Service) -> None:
     kill_parent_and_worker(service)
 
 
+# All of them take the parent along, which is then started again.
 PARENTS = (kill_parent, kill_parent_and_worker, kill_everything, kill_parent)
 
 
@@ -85,8 +86,11 @@ def recording() -> list[list[Recorded]]:
 class Life:
     """One data directory, the services that come and go on it, and everything a client was told."""
 
-    def __init__(self, folder: Path, calls: list[list[Recorded]], seed: int) -> None:
-        self.service = Service(folder / "var", "--port", "0")
+    def __init__(
+        self, folder: Path, calls: list[list[Recorded]], seed: int, **environment: str
+    ) -> None:
+        self.service = Service(folder / "var", "--port", "0", **environment)
+        self._environment = environment
         self._directory = folder / "var"
         self._calls = calls
         self._seed = seed
@@ -151,7 +155,9 @@ class Life:
     async def _start_again(self) -> None:
         port = self.service.port
         await asyncio.to_thread(self.service.end)
-        self.service = await asyncio.to_thread(Service, self._directory, "--port", str(port))
+        self.service = await asyncio.to_thread(
+            Service, self._directory, "--port", str(port), **self._environment
+        )
 
     async def _send_again(self) -> None:
         """Send all of this round again: a repeat moves nothing, however late it comes.

@@ -16,7 +16,7 @@ from ocs.adapters.valkey.pipeline import LinkLimits
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN_BUCKET
 from ocs.usecases.ports import CreditCall, SessionKey, WalletDefinition, WalletKey
-from ocs.usecases.verification import Report, verify
+from ocs.usecases.verification import BEGINNING, Base, Report, verify
 from tests.adapters.test_ledger_faults import call
 
 PARTITIONS = 16
@@ -136,3 +136,21 @@ async def test_a_partition_with_more_sessions_than_commands_may_wait_is_read(
         report = await verify(ValkeyBooks(narrow))
     assert report.clean, report.findings
     assert report.sessions == total
+
+
+async def test_books_go_on_from_a_checkpoint(bank: Bank) -> None:
+    await bank.start("alice", "s1")
+    partition = partition_of("demo/alice", PARTITIONS)
+    image = await ValkeyBooks(bank.connection).image(partition)
+    last, *_ = (e.transaction_id.partition("-")[2] for e in reversed(image.entries))
+    numbers = {(e.wallet, c.bucket): (c.left, c.held) for e in image.entries for c in e.changes}
+    base = Base(last, len(image.entries), numbers)
+    await bank.start("alice", "s2")
+    await bank.connection.execute("XTRIM", bank.keys("alice").journal, "MINID", last)
+    books = ValkeyBooks(bank.connection, lambda n: base if n == partition else BEGINNING)
+    report = await verify(books)
+    assert report.findings == ()
+    (read,) = [i async for i in books.images() if i.partition == partition]
+    assert (len(read.entries), read.added) == (1, base.entries + 1)
+    rules = {finding.rule for finding in (await bank.verify()).findings}
+    assert rules >= {"no journal entry is missing", "the journal has no gap"}

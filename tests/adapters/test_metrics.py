@@ -9,10 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ocs.adapters import metrics as module
 from ocs.adapters.measured import MeasuredCharger
-from ocs.adapters.metrics import Metrics, RatesLoaded, Sources
+from ocs.adapters.metrics import EmergencyFigures, Metrics, RatesLoaded, Sources
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.journal import JournalStatus
 from ocs.usecases.ports import LedgerUnavailable
 
 
@@ -217,7 +218,13 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
     store.batch_sizes = [0, 2, 1, 1]
     loaded = RatesLoaded("abc", 1_795_166_545_000, {"a-z": 4_711})
     metrics.read_from(
-        Sources(in_flight=lambda: 7, store=store, store_waiting=lambda: 6, rates=lambda: loaded)
+        Sources(
+            in_flight=lambda: 7,
+            emergency=lambda: EmergencyFigures(answered=9, waiting=3, drained=5, dropped=1),
+            store=store,
+            store_waiting=lambda: 6,
+            rates=lambda: loaded,
+        )
     )
     metrics.expired(2)
     metrics.expired(1)
@@ -228,6 +235,10 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
 
 EXPECTED = {
     "ocs_requests_in_flight{}": 7,
+    "ocs_emergency_events_total{outcome=answered}": 9,
+    "ocs_emergency_events_total{outcome=drained}": 5,
+    "ocs_emergency_events_total{outcome=dropped}": 1,
+    "ocs_emergency_waiting{}": 3,
     "ocs_reservations_expired_total{}": 3,
     "ocs_store_commands_total{outcome=sent}": 9,
     "ocs_store_commands_total{outcome=refused}": 1,
@@ -248,7 +259,13 @@ EXPECTED = {
 def test_without_tariffs_there_is_nothing_to_say_of_them() -> None:
     metrics = Metrics(version="0")
     metrics.read_from(
-        Sources(in_flight=lambda: 0, store=Counted(), store_waiting=lambda: 0, rates=lambda: None)
+        Sources(
+            in_flight=lambda: 0,
+            emergency=lambda: EmergencyFigures(answered=0, waiting=0, drained=0, dropped=0),
+            store=Counted(),
+            store_waiting=lambda: 0,
+            rates=lambda: None,
+        )
     )
 
     assert not any("rates" in name for name in samples(metrics))
@@ -272,10 +289,24 @@ async def test_open_sessions_are_told_while_the_store_tells_them() -> None:
     async def away() -> int:
         raise LedgerUnavailable("away")
 
-    await metrics.look(counted)
-    assert "ocs_open_sessions 7.0" in metrics.render()[0].decode()
-    await metrics.look(away)
+    async def drained() -> JournalStatus | None:
+        return JournalStatus("draining", "", 1_500, 2, 3, 4, 5_000, 6, 7, 0, 9)
+
+    await metrics.look(counted, drained)
+    shown = metrics.render()[0].decode()
+    assert "ocs_open_sessions 7.0" in shown
+    assert "ocs_journal_draining 1.0" in shown
+    assert "ocs_journal_last_pass_timestamp_seconds 1.5" in shown
+    assert "ocs_journal_lag_seconds 5.0" in shown
+    assert "ocs_journal_trimmed_total 3.0" in shown
+    await metrics.look(away, drained)
     assert "ocs_open_sessions" not in metrics.render()[0].decode()
+    await metrics.look(counted, no_drainer)
+    assert "ocs_journal" not in metrics.render()[0].decode()
+
+
+async def no_drainer() -> JournalStatus | None:
+    return None
 
 
 async def test_the_lag_of_the_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,5 +333,5 @@ async def test_a_scrape_does_not_hang_with_the_store(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     metrics = Metrics(version="1")
     metrics.open_sessions = 7
-    await asyncio.wait_for(metrics.look(hangs), 10)
+    await asyncio.wait_for(metrics.look(hangs, no_drainer), 10)
     assert metrics.open_sessions is None

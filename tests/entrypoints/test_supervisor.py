@@ -59,6 +59,7 @@ class Script:
         self.ways: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self.ready_told = 0
+        self.journal_watched = 0
         self.builders: list[FakeBuilder] = []
         self.rebuilt: list[Rebuilt | None] = []
         self.path = "first.tariffs"
@@ -98,6 +99,9 @@ class Script:
 
     def ready(self) -> None:
         self.ready_told += 1
+
+    def watch_journal(self) -> None:
+        self.journal_watched += 1
 
     def store_trouble(self) -> str:
         if self._step is None:

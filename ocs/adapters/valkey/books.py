@@ -1,4 +1,4 @@
-"""Reads whole partitions for `ocs verify`.
+"""Reads whole partitions for `ocs verify`: of the journal what came after a checkpoint.
 
 One scan of the store sorts the names of wallets and sessions by partition. Each partition is then
 read by one script, so that it is an image of one moment: what the scan named, and every session
@@ -10,7 +10,7 @@ meanwhile. In a busy partition one always was.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, cast
 
 import msgspec
@@ -19,7 +19,7 @@ from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.keys import Keys, label
 from ocs.usecases.addresses import parse_session_address, parse_wallet_address
-from ocs.usecases.verification import Change, Entry, Image
+from ocs.usecases.verification import BEGINNING, Base, Change, Entry, Image
 
 _SCAN_COUNT: Final = 1_000
 _PAGE: Final = 5_000
@@ -50,20 +50,31 @@ for i = 4, #ARGV do
 end
 local deadlines = redis.call('ZRANGE', KEYS[1], 0, -1)
 for _, address in ipairs(deadlines) do take_session(address) end
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-return { last[1] and last[1][1] or '0', deadlines, sessions, wallets }
+local last, added = '0', 0
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  local told = redis.call('XINFO', 'STREAM', KEYS[2])
+  for i = 1, #told, 2 do
+    if told[i] == 'last-generated-id' then last = told[i + 1] end
+    if told[i] == 'entries-added' then added = told[i + 1] end
+  end
+end
+return { last, added, deadlines, sessions, wallets }
 """
 """KEYS deadlines, journal; ARGV what the keys of sessions, wallets and definitions begin with, then
 the names that are known (`w:` or `s:` and an address). All keys are of the one partition.
-Returns the id of the journal's last entry, the deadlines' sessions, then address and record of each
-session, and address, record and definitions of each wallet; what is not there is false (nil)."""
+Returns the id of the journal's last entry and how many it ever got, the deadlines' sessions, then
+address and record of each session, and address, record and definitions of each wallet; what is not
+there is false (nil)."""
 
 
 class ValkeyBooks:
-    """Implements the port `Books`."""
+    """Implements the port `Books`. `base_of` says from where on a partition's journal is read."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, base_of: Callable[[int], Base] = lambda _: BEGINNING
+    ) -> None:
         self._connection = connection
+        self._base_of = base_of
 
     async def images(self) -> AsyncIterator[Image]:
         """Read every partition that holds anything."""
@@ -94,6 +105,8 @@ class ValkeyBooks:
 
     async def _read(self, partition: int, names: list[str]) -> Image:
         keys = Keys(partition)
+        # Before the image: what is trimmed in between is missed by its count, and looked at again.
+        base = self._base_of(partition)
         known = [name.partition("}")[2] for name in names]
         reply = await self._connection.execute(
             "EVAL_RO",
@@ -106,8 +119,8 @@ class ValkeyBooks:
             keys.definitions(""),
             *known,
         )
-        last, deadlines, sessions, wallets = cast(
-            "tuple[bytes, list[bytes], list[bytes | None], list[bytes | None]]", reply
+        last, added, deadlines, sessions, wallets = cast(
+            "tuple[bytes, int, list[bytes], list[bytes | None], list[bytes | None]]", reply
         )
         # A closed session may have faded since the scan.
         found = {
@@ -117,7 +130,9 @@ class ValkeyBooks:
         }
         return Image(
             partition=partition,
-            entries=tuple([entry async for entry in self.entries(partition, last.decode())]),
+            entries=tuple(
+                [entry async for entry in self.entries(partition, last.decode(), base.last)]
+            ),
             wallets=tuple(
                 (parse_wallet_address(address), records.decode_wallet(wallet, definitions))
                 for address, wallet, definitions in _tuples(wallets, 3)
@@ -126,18 +141,21 @@ class ValkeyBooks:
             sessions=tuple(found.values()),
             deadlines=frozenset(member.decode() for member in deadlines),
             addresses=tuple(found),
+            base=base,
+            added=added,
         )
 
-    async def entries(self, partition: int, until: str = "+") -> AsyncIterator[Entry]:
-        """Read the journal of a partition from its first entry up to `until`, inclusive."""
-        keys, start = Keys(partition), "-"
+    async def entries(self, partition: int, until: str, after: str) -> AsyncIterator[Entry]:
+        """Read the journal of a partition behind `after` and up to `until`, inclusive."""
+        keys, start = Keys(partition), f"({after}"
         while True:
             reply = await self._connection.execute(
                 "XRANGE", keys.journal, start, until, "COUNT", _PAGE
             )
             page = cast("list[tuple[bytes, list[bytes]]]", reply)
             for entry_id, fields in page:
-                yield _entry(keys.label, entry_id.decode(), fields)
+                record = records.decode_entry(fields[1])
+                yield entry_of(keys.label, entry_id.decode(), record)
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
@@ -151,10 +169,8 @@ def _tuples(flat: list[bytes | None], size: int) -> Iterable[tuple[Any, ...]]:
         yield address.decode(), *rest
 
 
-def _entry(label: str, entry_id: str, fields: list[bytes]) -> Entry:
-    """Make an entry of its one field, and of its id: the store's clock when it was written."""
-    _, data = fields
-    record = records.decode_entry(data)
+def entry_of(label: str, entry_id: str, record: records.JournalEntry) -> Entry:
+    """Make an entry of a record, and of its id: the store's clock when it was written."""
     parts = record.subject.split("/")
     return Entry(
         transaction_id=f"{label}-{entry_id}",

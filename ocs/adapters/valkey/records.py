@@ -24,6 +24,7 @@ from ocs.usecases.ports import (
     ServiceResult,
     SessionKey,
     SessionView,
+    Settler,
     WalletBalance,
     WalletDefinition,
 )
@@ -32,6 +33,8 @@ RECORD_FORM: Final = 3
 """The version of the forms; `lua/records.lua` has the same. Nothing reads another one."""
 
 _MONEY: Final = BucketKind.MONEY
+_SETTLERS: Final = (Settler.EVENTS, Settler.CDR, Settler.NOBODY)
+"""In the order of their numbers in `lua/records.lua`."""
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -51,6 +54,9 @@ class Frame(Struct, frozen=True, gc=False):
         return Reader(self.asked).long_text()
 
 
+Move = tuple[str, int, int, int, int, int | None]
+
+
 class JournalEntry(Struct, frozen=True, kw_only=True):
     """One entry of the journal.
 
@@ -65,7 +71,7 @@ class JournalEntry(Struct, frozen=True, kw_only=True):
     event_ms: int
     state: str
     info: str
-    moves: tuple[tuple[str, int, int, int, int, int | None], ...]
+    moves: tuple[Move, ...]
     frame: Frame | None
 
 
@@ -77,6 +83,7 @@ class DefinitionRecord(Struct, array_like=True, frozen=True):
     currency: str
     floor: int
     buckets: str
+    settled_by: Settler = Settler.EVENTS
 
 
 _definition_decoder: Final = msgspec.msgpack.Decoder(DefinitionRecord)
@@ -161,13 +168,16 @@ def encode_told(kind: str, event_ms: int, address: str, info: str) -> bytes:
 def encode_definition(definition: WalletDefinition) -> tuple[bytes, bytes]:
     """Write what a wallet is: for the script, which needs no prices or usage types; for Python."""
     lowest, active = definition.floor_amount, int(definition.active)
-    parts = [_DEFINITION_HEAD.pack(definition.version, active, lowest)]
+    told = active + 2 * _SETTLERS.index(definition.settled_by)
+    parts = [_DEFINITION_HEAD.pack(definition.version, told, lowest)]
     parts.append(short_text(definition.currency))
     for b in definition.buckets:
         parts.append(short_text(b.bucket))
         parts.append(_DEFINED.pack(b.kind is _MONEY, b.valid_from_ms, b.valid_until_ms))
     buckets = msgspec.json.encode(definition.buckets).decode()
-    record = DefinitionRecord(definition.version, active, definition.currency, lowest, buckets)
+    record = DefinitionRecord(
+        definition.version, active, definition.currency, lowest, buckets, definition.settled_by
+    )
     return b"".join(parts), _encode(record)
 
 
@@ -180,6 +190,7 @@ def decode_definition(data: bytes) -> WalletDefinition:
         currency=record.currency,
         floor_amount=record.floor,
         buckets=_buckets_decoder.decode(record.buckets),
+        settled_by=record.settled_by,
     )
 
 
@@ -261,7 +272,18 @@ def decode_entry(data: bytes) -> JournalEntry:
     )
 
 
-def _read_moves(reader: Reader, count: int) -> Iterator[tuple[str, int, int, int, int, int | None]]:
+def decode_moves(data: bytes) -> tuple[str, tuple[Move, ...]]:
+    """Read of an entry only its subject and what it moved: a third of the price of the whole."""
+    reader = Reader(data)
+    reader.at = 2 + data[1]  # behind the state
+    _, count = reader.numbers(_ENTRY_COUNTS)
+    moves = tuple(_read_moves(reader, count))
+    reader.short_text()  # the kind
+    reader.at += _NUMBER.size
+    return reader.long_text(), moves
+
+
+def _read_moves(reader: Reader, count: int) -> Iterator[Move]:
     for _ in range(count):
         bucket = reader.short_text()
         left_by, held_by, left, held, placed, lowest = reader.numbers(_MOVE)
