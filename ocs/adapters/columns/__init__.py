@@ -6,6 +6,13 @@
     bands     which band of a timed price is active, by one as-of join on the instants
     ladders   the amounts, in 64-bit integers
 
+Around it, for `ocs offline`:
+
+    numbers      cleaning columns of numbers
+    call_rating  CDRs as switches write them: who pays, what it costs, or why that cannot be said
+    rated_files  the output: a chunk is in it whole or not at all
+    traffic      what all of it comes to
+
 Whatever does not go by columns is priced by the domain, call by call, and both give the same
 answers: a property test holds them, and the ledger's script, together. A rater is a function of a
 frame and remembers nothing but tariffs, so record batches can be handed to any number of them.

@@ -33,9 +33,11 @@ PRICES: Final[dict[str, type[pl.DataType]]] = {
     "model": pl.String,
     "code": pl.String,
     "generation": pl.String,
+    "fee_amount": pl.Int64,
 }
 """The columns of a price. `code` is OK, NO_RATE, RATE_BLOCKED or RATING_FAILED; `amount` is in
-money units, null unless it is OK; what is not known is null."""
+money units, null unless it is OK; what is not known is null. `fee_amount` is how much of the amount
+is the fee that begins a use, rounded down; the rest is what was used, with rounding and bounds."""
 
 INDEXED: Final = {"index": pl.UInt32} | {n: k for n, k in PRICES.items() if n != "generation"}
 """A price on its way back to its row."""

@@ -51,6 +51,7 @@ class _Terms(TypedDict):
     minimum: int
     maximum: int
     costs_from: int
+    fee: int
 
 
 class _Row(TypedDict):
@@ -120,6 +121,14 @@ class LadderColumns:
             amount=pl.when(pl.col("units") < term["costs_from"]).then(0).when(fits).then(bounded)
         )["amount"]
 
+    def fee(self, ladder: pl.Series, units: pl.Series) -> pl.Series:
+        """Return the fee that is due for each use, rounded down; bounds are not looked at."""
+        uses = pl.DataFrame({"ladder": ladder, "units": units})
+        uses = uses.with_columns(self._terms.gathered("ladder"))
+        is_due = pl.col("units") >= self._terms["costs_from"]
+        fee = pl.when(is_due).then(self._terms["fee"]).otherwise(0)
+        return uses.select(fee=pl.when(pl.col("ladder").is_not_null()).then(fee))["fee"]
+
     def _row(self, ladder: pl.Series, units: pl.Series) -> pl.Series:
         """Find the last row that begins below the units, by halving what is left of a ladder."""
         row = self._terms.columns["first"].gather(ladder)
@@ -145,6 +154,7 @@ def _terms(ladder: Ladder, *, first: int) -> _Terms:
         "minimum": ladder.minimum,
         "maximum": ladder.maximum if ladder.maximum >= 0 else _UNBOUNDED,
         "costs_from": max(ladder.grace, 1),
+        "fee": ladder.fee // ladder.den,
     }
 
 

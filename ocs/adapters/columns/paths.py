@@ -97,12 +97,15 @@ class Path:
         rates = self._prices.of_rows(place["row"], cdrs["answer_ms"])
         priced = cdrs.hstack(place).hstack(rates)
         priced = priced.with_columns(
-            point=point, amount=self._prices.cost(rates["ladder"], cdrs["units"])
+            point=point,
+            amount=self._prices.cost(rates["ladder"], cdrs["units"]),
+            fee_amount=self._prices.fee(rates["ladder"], cdrs["units"]),
         )
         return priced.select(
             "index", "currency", "tariff", "prefix", "destination", "model",
             amount=pl.when(_IS_OK).then("amount"),
             code=pl.col("code").fill_null(ResultCode.NO_RATE.value),
+            fee_amount=pl.when(_IS_OK).then(pl.min_horizontal("fee_amount", "amount")),
             is_told=self._is_told(epoch),
         )  # fmt: skip
 

@@ -91,6 +91,10 @@ class Prices:
         """Return what each use costs; null where Python has to find out."""
         return self._ladders.cost(ladder, units)
 
+    def fee(self, ladder: pl.Series, units: pl.Series) -> pl.Series:
+        """Return what of each use's cost is the fee, as far as bounds leave it."""
+        return self._ladders.fee(ladder, units)
+
     def _price(self, section: Section, price: Price, *, first_ladder: int) -> _Price:
         head = section.deck.head
         code = ResultCode.RATE_BLOCKED if price.blocked else ResultCode.OK

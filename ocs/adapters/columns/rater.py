@@ -5,6 +5,7 @@ A part is priced by columns (`paths.py`); what they leave is priced call by call
 """
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Final
 
 import polars as pl
@@ -16,7 +17,7 @@ from ocs.domain.explain import segments_of
 from ocs.domain.generation import Generation
 from ocs.domain.money import MAX_AMOUNT
 from ocs.domain.plan import Plan
-from ocs.domain.rating import rate_use
+from ocs.domain.rating import Rated, rate_use
 from ocs.domain.results import ResultCode
 from ocs.domain.tariff import PlanTariff, Rate, Used
 from ocs.domain.usage import VOICE
@@ -101,28 +102,34 @@ class ColumnRater:
         return pl.DataFrame(rows, schema=INDEXED, orient="row")
 
 
-_Priced = tuple[int | None, str | None, str | None, str | None, str | None, str | None, str]
+_Priced = tuple[
+    int | None, str | None, str | None, str | None, str | None, str | None, str, int | None
+]
 _UNKNOWN: Final = (None, None, None, None, None, None)
 
 
 def _price(
     generation: Generation, plan: Plan, used: Used, units: int, *, answered: bool
 ) -> _Priced:
-    """Price one use; the members are those of `PRICES` without the generation."""
+    """Price one use; the members are those of `INDEXED` behind the index."""
     timed = used.usage_type == VOICE
     until_ms = used.at_ms + units * _SECOND_MS if timed else used.at_ms
     schedule = generation.schedule(plan.tariffs, used, until_ms)
     if not schedule:
-        return (*_UNKNOWN, ResultCode.NO_RATE)
+        return (*_UNKNOWN, ResultCode.NO_RATE, None)
     rate = schedule[0][1]
     if rate.blocked:
-        return (None, *_about(rate), ResultCode.RATE_BLOCKED)
-    amount = rate_use(
-        segments_of(schedule), units, used.at_ms, timed=timed, answered=answered
-    ).total
-    if amount > MAX_AMOUNT:
-        return (None, *_about(rate), ResultCode.RATING_FAILED)
-    return (amount, *_about(rate), ResultCode.OK)
+        return (None, *_about(rate), ResultCode.RATE_BLOCKED, None)
+    rated = rate_use(segments_of(schedule), units, used.at_ms, timed=timed, answered=answered)
+    if rated.total > MAX_AMOUNT:
+        return (None, *_about(rate), ResultCode.RATING_FAILED, None)
+    return (rated.total, *_about(rate), ResultCode.OK, _fee_of(rated))
+
+
+def _fee_of(rated: Rated) -> int:
+    """Return what of a price is the fee, rounded down."""
+    fee = sum((step.amount for step in rated.parts[0].steps if step.what == "fee"), Fraction(0))
+    return min(int(fee), rated.total)
 
 
 def _about(rate: Rate) -> tuple[str, str, str, str, str]:
@@ -132,11 +139,12 @@ def _about(rate: Rate) -> tuple[str, str, str, str, str]:
 def _exempt(cdrs: pl.DataFrame, rate: Rate) -> pl.DataFrame:
     """Price what a plan itself blocks or gives away."""
     code = ResultCode.RATE_BLOCKED if rate.blocked else ResultCode.OK
-    return _alike(cdrs, (None if rate.blocked else 0, *_about(rate), code))
+    free = None if rate.blocked else 0
+    return _alike(cdrs, (free, *_about(rate), code, free))
 
 
 def _failed(cdrs: pl.DataFrame) -> pl.DataFrame:
-    return _alike(cdrs, (*_UNKNOWN, ResultCode.RATING_FAILED))
+    return _alike(cdrs, (*_UNKNOWN, ResultCode.RATING_FAILED, None))
 
 
 def _alike(cdrs: pl.DataFrame, priced: _Priced) -> pl.DataFrame:

@@ -57,6 +57,7 @@ def test_a_row_comes_back_with_all_that_is_known() -> None:
             "model": "flat",
             "code": "OK",
             "generation": "test",
+            "fee_amount": 0,
         }
     ]
     (blocked,) = rate(cdr(called="447"))

@@ -28,7 +28,7 @@ SPRING_MS = 1_774_746_000_000  # 2026-03-29 01:00 UTC, when the clocks of London
 HOUR_MS = 3_600_000
 PEAK = Timing(start_s=8 * 3_600, end_s=18 * 3_600, weight=10)
 NIGHT = Timing(start_s=3_600, end_s=3 * 3_600, week_days=(7,), weight=20)
-AMOUNT, CURRENCY, TARIFF, PREFIX, DESTINATION, MODEL, CODE, GENERATION = range(8)
+AMOUNT, CURRENCY, TARIFF, PREFIX, DESTINATION, MODEL, CODE, GENERATION, FEE = range(9)
 
 instants = st.integers(SPRING_MS - 30 * HOUR_MS, SPRING_MS + 30 * HOUR_MS) | st.sampled_from(
     [SPRING_MS - 1, SPRING_MS, SPRING_MS + HOUR_MS]
@@ -137,7 +137,7 @@ def priced(generation: Generation, plans: dict[str, Plan], cdr: dict[str, Any]) 
     plan, timed = plans.get(cdr["plan"]), cdr["usage_type"] == "voice"
     nothing = (None,) * CODE
     if plan is None or cdr["units"] > (366 * 86_400 if timed else MAX_AMOUNT):
-        return (*nothing, "RATING_FAILED", generation.id)
+        return (*nothing, "RATING_FAILED", generation.id, None)
     zone = LONDON if cdr["tenant"] == "there" else UTC_ZONE
     used = Used(
         cdr["called"], cdr["usage_type"], cdr["answer_ms"], zone, cdr["caller"], cdr["trunk"]
@@ -146,18 +146,17 @@ def priced(generation: Generation, plans: dict[str, Plan], cdr: dict[str, Any]) 
     rate = plan.exempt(cdr["called"], cdr["usage_type"])
     schedule = generation.schedule(plan.tariffs, used, until_ms) if rate is None else ((0, rate),)
     if not schedule:
-        return (*nothing, "NO_RATE", generation.id)
+        return (*nothing, "NO_RATE", generation.id, None)
     rate = schedule[0][1]
     about = rate.currency, rate.tariff, rate.prefix, rate.destination, rate.model
     if rate.blocked:
-        return (None, *about, "RATE_BLOCKED", generation.id)
+        return (None, *about, "RATE_BLOCKED", generation.id, None)
     segments = [Segment(from_ms, later.ladder) for from_ms, later in schedule if not later.blocked]
-    total = rate_use(
-        segments, cdr["units"], cdr["answer_ms"], timed=timed, answered=cdr["answered"]
-    ).total
-    if total > MAX_AMOUNT:
-        return (None, *about, "RATING_FAILED", generation.id)
-    return (total, *about, "OK", generation.id)
+    use = rate_use(segments, cdr["units"], cdr["answer_ms"], timed=timed, answered=cdr["answered"])
+    if use.total > MAX_AMOUNT:
+        return (None, *about, "RATING_FAILED", generation.id, None)
+    fees = [step.amount for part in use.parts for step in part.steps if step.what == "fee"]
+    return (use.total, *about, "OK", generation.id, min(int(sum(fees)), use.total))
 
 
 @pytest.mark.slow
