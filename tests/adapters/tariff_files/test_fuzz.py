@@ -92,6 +92,7 @@ def mutated(draw: st.DrawFn, content: bytes) -> bytes:
 files = st.one_of(st.sampled_from(sorted(GOOD.values())).flatmap(mutated), st.binary(max_size=200))
 
 
+@pytest.mark.slow
 @settings(max_examples=max(1_000, settings().max_examples))
 @given(files)
 def test_a_mutated_file_loads_wholly_or_not_at_all(content: bytes) -> None:
