@@ -33,6 +33,8 @@ _TOLD_APART: Final = ("rating_group", "units", "when")
 _NOTHING: Final = object()
 """Stands for what was read to its last leaf; a null that nothing reads is kept."""
 _LISTS: Final = {"": "services", "services": "used", "used": ""}
+_OF_USE: Final = ("used_units", "services", "used")
+"""Canonical names of what was used: never only kept, since nobody would pay for it."""
 
 
 class Place(NamedTuple):
@@ -123,6 +125,7 @@ class Level:
         self._many = _many(fields, values, _LISTS[inside]) if _LISTS[inside] else None
         if self._many is not None:
             self._own.pop(self._many.name, None)
+        self._elsewhere = tuple(name for name in _OF_USE if _is_elsewhere(name, fields))
 
     def read(self, event: Extras) -> tuple[Extras, Extras]:
         """Return what is known, and what is only kept."""
@@ -131,6 +134,7 @@ class Level:
         _look(self._mapped, event, known, read)
         kept = [] if self._many is None else self._many.read(event, known, read)
         rest: Extras = {}
+        self._refuse_use(event, known, read)
         own, keeps = self._own, self._keeps
         for name, value in event.items():
             named = own.get(name)
@@ -148,6 +152,13 @@ class Level:
         if kept and keeps:
             rest[_LISTS[self._inside]] = kept
         return known, rest
+
+    def _refuse_use(self, event: Extras, known: Extras, read: Tree) -> None:
+        """Refuse a report of use under our name where the map looks for it under another."""
+        for name in self._elsewhere:
+            if event.get(name) and name not in read:
+                place = f"{self._inside}[].{name}" if self._inside else name
+                raise Unreadable(place, f"expected here, not in {name}", known)
 
 
 class _Many(Struct, frozen=True):
@@ -241,6 +252,13 @@ def _keep(rest: Extras, name: str, value: object, read: Tree) -> None:
     left = _unread(value, read)
     if left is not _NOTHING:
         rest[name] = left
+
+
+def _is_elsewhere(name: str, fields: Fields) -> bool:
+    """Tell whether the map takes a canonical field, or what is in it, from another place."""
+    below = [paths for key, paths in fields.items() if key.startswith(f"{name}{LIST}")]
+    places = [*fields.get(name, ()), *(path for paths in below for path in paths if LIST in path)]
+    return bool(places) and not any(path.partition(LIST)[0] == name for path in places)
 
 
 def _unread(value: object, read: Tree | None) -> object:

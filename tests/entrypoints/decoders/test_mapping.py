@@ -370,3 +370,39 @@ def test_no_bytes_are_more_than_an_invalid_event(body: bytes) -> None:
         outcome = decoder_of(text).decode(body, ORIGIN).outcome
         assert isinstance(outcome, Answer)
         assert outcome.code is ResultCode.INVALID_EVENT
+
+
+@pytest.mark.parametrize(
+    ("more", "body", "field"),
+    [
+        ('fields.used_units = "billsec"', {"used_units": 60}, "billsec"),
+        ('fields.used_units = "billsec"', {"billsec": 60, "used_units": 60}, "billsec"),
+        (USED, {"services": [{"rating_group": 1, "used_units": 60}]}, "services"),
+        (
+            'fields."services[].used_units" = "mscc[].used"',
+            {"mscc": [{"used_units": 60}]},
+            "mscc[].used",
+        ),
+    ],
+)
+def test_use_that_stands_under_our_name_and_not_where_the_map_has_it_is_refused(
+    more: str, body: dict[str, object], field: str
+) -> None:
+    refusal = refusal_of(MAP + more, BODY | {"type": "update_request"} | body)
+    assert refusal.code is ResultCode.INVALID_EVENT
+    assert refusal.field == field
+    assert "expected here, not in" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("more", "body"),
+    [
+        ('fields.used_units = "billsec"', {"billsec": 60, "used_units": 0}),
+        ('fields.used_units = ["billsec", "used_units"]', {"used_units": 60}),
+        ("fields.used_units = []", {"used_units": 60}),
+        ('fields.used_units = "billsec"', {"billsec": 60, "used_units": None}),
+    ],
+)
+def test_use_that_is_read_or_given_up_knowingly_is_not(more: str, body: dict[str, object]) -> None:
+    event = event_of(MAP + more, BODY | {"type": "update_request"} | body)
+    assert event.kind is Kind.UPDATE
