@@ -33,7 +33,8 @@ check: lint  ## Lint, types, contracts and the fast tests: a minute at most
 
 test: lint  ## All of `check` and the slow tests, with coverage: ten minutes at most; what CI runs
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest --quiet -n $(JOBS) -m "not nightly" --cov --cov-report=
+	@$(BIN)/python -m pytest --quiet -n $(JOBS) --dist worksteal -m "apart and not nightly"
+	@$(BIN)/python -m pytest --quiet -n $(JOBS) --dist worksteal -m "not apart and not nightly" --cov --cov-report=
 	@$(BIN)/coverage report --include='ocs/domain/*,ocs/usecases/*' --fail-under=$(RULES_COVERAGE)
 	@$(BIN)/coverage report --fail-under=$(TREE_COVERAGE)
 

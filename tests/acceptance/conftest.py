@@ -6,6 +6,17 @@ from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+MEASURED = {"test_serve.py"}
+"""What shows that all of parent and workers is run by some test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder `apart`: coverage would slow the servers that they start."""
+    for item in items:
+        if item.path.parent == HERE and item.path.name not in MEASURED:
+            item.add_marker(pytest.mark.apart)
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

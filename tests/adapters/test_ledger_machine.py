@@ -223,6 +223,11 @@ def test_the_two_ledgers_agree(store_server: EmbeddedStore) -> None:
 
 @pytest.mark.slow
 def test_the_two_ledgers_agree_for_long(store_server: EmbeddedStore) -> None:
+    run(store_server, examples=120, steps=50)
+
+
+@pytest.mark.nightly
+def test_the_two_ledgers_agree_all_night(store_server: EmbeddedStore) -> None:
     run(store_server, examples=400, steps=50)
 
 

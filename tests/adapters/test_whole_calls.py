@@ -120,14 +120,20 @@ def whole_call(random: Random, both: TwoLedgers) -> None:
     both.hung_up[0] += 1
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(8))
 def test_whole_calls_agree(seed: int, store_server: EmbeddedStore) -> None:
     play(seed, store_server)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(15, 100))
+@pytest.mark.parametrize("seed", range(8, 40))
 def test_many_whole_calls_agree(seed: int, store_server: EmbeddedStore) -> None:
+    play(seed, store_server)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(40, 200))
+def test_whole_calls_agree_all_night(seed: int, store_server: EmbeddedStore) -> None:
     play(seed, store_server)
 
 
