@@ -50,10 +50,14 @@ class Group:
         place = self._name if self._position is None else f"{self._name}[{self._position}]"
         return self._within.at(f"{place}.{name}")
 
+    @property
+    def left(self) -> Mapping[str, Any]:
+        """What was not taken yet."""
+        return self._left
+
     def look(self, name: str) -> Any:  # noqa: ANN401 -- a JSON value of any kind
         """Return an AVP and leave it; None when it is absent."""
-        value = self._left.get(name)
-        return value if type(value) is not list else _alone(value)
+        return look(self._left, name)
 
     def take(self, name: str) -> Any:  # noqa: ANN401 -- a JSON value of any kind
         """Return an AVP of any kind; None when it is absent."""
@@ -146,13 +150,21 @@ class Group:
         rest = self._left
         if None in rest.values():
             rest = {name: value for name, value in rest.items() if value is not None}
-        for name, groups in self._children:
+        # Let go of: groups that hold each other would stay until the garbage is collected.
+        children, self._children = self._children, []
+        for name, groups in children:
             if len(groups) == 1:
                 if inner := groups[0].rest():
                     rest[name] = inner
             elif rests := [inner for group in groups if (inner := group.rest())]:
                 rest[name] = rests
         return self.label | rest if rest and self.label else rest
+
+
+def look(avps: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- a JSON value of any kind
+    """Return an AVP of plain ones; None when it is absent."""
+    value = avps.get(name)
+    return value if type(value) is not list else _alone(value)
 
 
 def _alone(value: Any) -> Any:  # noqa: ANN401 -- a JSON value of any kind

@@ -31,16 +31,16 @@ UPDATE: Final = 2
 TERMINATION: Final = 3
 EVENT: Final = 4
 
-_REQUEST_TYPES: Final = {
+REQUEST_TYPES: Final = {
     "INITIAL_REQUEST": INITIAL,
     "UPDATE_REQUEST": UPDATE,
     "TERMINATION_REQUEST": TERMINATION,
     "EVENT_REQUEST": EVENT,
 }
-_REFUND: Final = 1
-_ACTIONS: Final = {
+REFUND: Final = 1
+ACTIONS: Final = {
     "DIRECT_DEBITING": 0,
-    "REFUND_ACCOUNT": _REFUND,
+    "REFUND_ACCOUNT": REFUND,
     "CHECK_BALANCE": 2,
     "PRICE_ENQUIRY": 3,
 }
@@ -65,10 +65,10 @@ _IDENTITY_TYPES: Final = {
     "END_USER_NAI": 3,
     "END_USER_PRIVATE": 4,
 }
-_SUBSCRIPTION: Final = "Subscription-Id"
+SUBSCRIPTION: Final = "Subscription-Id"
 _PAIR: Final = 2
 _WRAPPERS: Final = ("CCR", "event")
-_GREATEST_NUMBER: Final = 2**32 - 1
+GREATEST_NUMBER: Final = 2**32 - 1
 
 _SUB_SESSION: Final = ";cc-sub-session-id="
 _SUB_SESSION_ENDING: Final = re.compile(rf"(.*){_SUB_SESSION}([0-9]+)", re.DOTALL)
@@ -76,11 +76,11 @@ _SUB_SESSION_ENDING: Final = re.compile(rf"(.*){_SUB_SESSION}([0-9]+)", re.DOTAL
 
 def canonical_of(avps: dict[str, Any]) -> dict[str, object]:
     """Return the canonical fields of a command and what was not read of it; raises Unreadable."""
-    command = Group(_unwrapped(avps))
+    command = Group(unwrapped(avps))
     try:
         return _canonical(command)
     except Unreadable as problem:
-        raise Unreadable(problem.field, problem.reason, _echo(_unwrapped(avps))) from None
+        raise Unreadable(problem.field, problem.reason, _echo(unwrapped(avps))) from None
 
 
 def split_session(session_id: str) -> tuple[str, int | None]:
@@ -91,7 +91,7 @@ def split_session(session_id: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (session_id, None)
 
 
-def _unwrapped(avps: dict[str, Any]) -> dict[str, Any]:
+def unwrapped(avps: dict[str, Any]) -> dict[str, Any]:
     for name in _WRAPPERS:
         if name in avps and is_object(inner := avps[name]):
             return {key: value for key, value in avps.items() if key != name} | inner
@@ -108,8 +108,8 @@ def _echo(avps: dict[str, Any]) -> dict[str, Any]:
 
 
 def _canonical(command: Group) -> dict[str, object]:
-    request_type = command.one_of("CC-Request-Type", _REQUEST_TYPES)
-    number = command.whole("CC-Request-Number", _GREATEST_NUMBER)
+    request_type = command.one_of("CC-Request-Type", REQUEST_TYPES)
+    number = command.whole("CC-Request-Number", GREATEST_NUMBER)
     fields: dict[str, object] = {
         "session_id": _session_id(command),
         "request_type": _mandatory("CC-Request-Type", request_type),
@@ -126,7 +126,7 @@ def _canonical(command: Group) -> dict[str, object]:
     for name, avp in (("event_time", "Event-Timestamp"), ("release_cause", "Termination-Cause")):
         if (value := command.take(avp)) is not None:
             fields[name] = value
-    if fields.get("requested_action") == _REFUND and (amount := read_amount(command)):
+    if fields.get("requested_action") == REFUND and (amount := read_amount(command)):
         fields["amount"] = amount
     else:
         fields |= read_units(command, usage_type, request_type)
@@ -151,22 +151,22 @@ def _session_id(command: Group) -> str:
 
 def _usage_type(context: str, command: Group) -> str:
     """Tell what is charged; empty when neither the context nor a unit does."""
-    return _usage_of(context) or _BY_UNIT.get(unit_named(command), "")
+    return usage_of(context) or _BY_UNIT.get(unit_named(command), "")
 
 
 @lru_cache(maxsize=1_000)
-def _usage_of(context: str) -> str:
+def usage_of(context: str) -> str:
     return _CONTEXTS.get(context.partition("@")[0].rpartition(".")[2], "")
 
 
 def _read_action(command: Group, fields: dict[str, object]) -> None:
-    action = command.one_of("Requested-Action", _ACTIONS)
+    action = command.one_of("Requested-Action", ACTIONS)
     fields["requested_action"] = _mandatory("Requested-Action", action)
-    if action == _REFUND and (transaction_id := command.text("Refund-Information")):
+    if action == REFUND and (transaction_id := command.text("Refund-Information")):
         fields["reverses"] = transaction_id
 
 
-def _read_plainly(subscriptions: object, found: dict[str, object]) -> bool:
+def read_identities(subscriptions: object, found: dict[str, object]) -> bool:
     """Read identities that are a number and a text each, as nearly all are; else read nothing."""
     read: dict[str, object] = {}
     for one in subscriptions if type(subscriptions) is list else (subscriptions,):
@@ -185,10 +185,10 @@ def _identities(command: Group, information: Group | None) -> dict[str, object]:
     """Return who uses, by kind of identity; of one kind the first counts."""
     found: dict[str, object] = {}
     for group in (command, information) if information else (command,):
-        if _read_plainly(group.look(_SUBSCRIPTION), found):
-            group.take(_SUBSCRIPTION)
+        if read_identities(group.look(SUBSCRIPTION), found):
+            group.take(SUBSCRIPTION)
             continue
-        for one in group.groups(_SUBSCRIPTION):
+        for one in group.groups(SUBSCRIPTION):
             kind = one.one_of("Subscription-Id-Type", _IDENTITY_TYPES)
             data = one.text("Subscription-Id-Data")
             if kind is None:

@@ -8,9 +8,16 @@ BYE of a termination it is the end of the call, and with a Cause-Code above 0 a 
 the answer, either would move the whole call into another price. So then it is only kept.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from ocs.entrypoints.decoders.avps import Group, is_object
+from ocs.entrypoints.decoders.avps import Group, is_object, look
+
+SENDERS: Final = {
+    "SMS-Information": "Originator-Received-Address",
+    "MMS-Information": "Originator-Address",
+}
+"""The AVP that names the sender, by the group of messages that it is in."""
 
 _INVITE: Final = "INVITE"
 _ROLES: Final = {0: "orig", 1: "term", 2: "forward"}
@@ -23,61 +30,71 @@ def read_services(information: Group, *, ended: bool) -> dict[str, object]:
     if (calls := information.group("IMS-Information")) is not None:
         fields |= _read_calls(calls, ended=ended)
     if (packets := information.group("PS-Information")) is not None:
-        _put(fields, "called_number", packets.take("Called-Station-Id"))
-    for name, sender in (
-        ("SMS-Information", "Originator-Received-Address"),
-        ("MMS-Information", "Originator-Address"),
-    ):
+        put(fields, "called_number", packets.take("Called-Station-Id"))
+    for name in SENDERS:
         if (messages := information.group(name)) is not None:
-            _put(fields, "called_number", _recipient(messages))
-            _put(fields, "calling_number", _address(messages.look(sender)))
+            read_message(messages.left, name, fields)
     return fields
 
 
-def _put(fields: dict[str, object], name: str, value: object) -> None:
+def read_message(messages: Mapping[str, Any], name: str, fields: dict[str, object]) -> None:
+    """Put into `fields` who sends to whom; `name` is that of the group of `messages`."""
+    put(fields, "called_number", _recipient(messages))
+    put(fields, "calling_number", _address(look(messages, SENDERS[name])))
+
+
+def put(fields: dict[str, object], name: str, value: object) -> None:
     if value is not None and value != "":
         fields.setdefault(name, value)
 
 
 def _read_calls(calls: Group, *, ended: bool) -> dict[str, object]:
     fields: dict[str, object] = {}
-    _put(fields, "calling_number", _first(calls.take("Calling-Party-Address")))
-    _put(fields, "called_number", _first(calls.take("Called-Party-Address")))
-    _put(fields, "routing_number", calls.take("Number-Portability-Routing-Information"))
-    role = calls.look("Role-Of-Node")
-    _put(fields, "direction", _ROLES.get(_ROLE_NAMES.get(role, -1) if type(role) is str else role))
+    put(fields, "calling_number", first(calls.take("Calling-Party-Address")))
+    put(fields, "called_number", first(calls.take("Called-Party-Address")))
+    put(fields, "routing_number", calls.take("Number-Portability-Routing-Information"))
+    put(fields, "direction", direction_of(calls.left))
     if (trunks := calls.group("Trunk-Group-ID")) is not None:
-        _put(fields, "trunk_in", trunks.take("Incoming-Trunk-Group-ID"))
-        _put(fields, "trunk_out", trunks.take("Outgoing-Trunk-Group-ID"))
-    if (stamps := calls.group("Time-Stamps")) is not None and _is_answer(calls, ended=ended):
-        _put(fields, "answer_time", stamps.take("SIP-Response-Timestamp"))
+        put(fields, "trunk_in", trunks.take("Incoming-Trunk-Group-ID"))
+        put(fields, "trunk_out", trunks.take("Outgoing-Trunk-Group-ID"))
+    if (stamps := calls.group("Time-Stamps")) is not None and is_answer(calls.left, ended=ended):
+        put(fields, "answer_time", stamps.take("SIP-Response-Timestamp"))
     return fields
 
 
-def _is_answer(calls: Group, *, ended: bool) -> bool:
-    cause = calls.look("Cause-Code")
+def direction_of(calls: Mapping[str, Any]) -> str | None:
+    """Return the direction that the role of the node in IMS-Information tells, if one."""
+    role = look(calls, "Role-Of-Node")
+    if type(role) is str:
+        role = _ROLE_NAMES.get(role)
+    return _ROLES.get(role)
+
+
+def is_answer(calls: Mapping[str, Any], *, ended: bool) -> bool:
+    """Tell whether SIP-Response-Timestamp is the time of the answer, see above."""
+    cause = look(calls, "Cause-Code")
     if type(cause) is int and cause > 0:
         return False
-    event = calls.look("Event-Type")
+    event = look(calls, "Event-Type")
     method = event.get("SIP-Method") if is_object(event) else None
     return method == _INVITE or (method is None and not ended)
 
 
-def _recipient(messages: Group) -> object:
+def _recipient(messages: Mapping[str, Any]) -> object:
     """Return the first recipient of a message, wherever its address stands."""
-    for holder in _all(messages.look("Recipient-Info")):
+    for holder in _all(look(messages, "Recipient-Info")):
         if is_object(holder) and (found := _address(holder.get("Recipient-Address"))):
             return found
-    return _address(messages.look("Recipient-Address"))
+    return _address(look(messages, "Recipient-Address"))
 
 
 def _address(value: object) -> object:
     """Return an address: a text, or the Address-Data of the group that it may be."""
-    first = _first(value)
-    return first.get("Address-Data") if is_object(first) else first
+    found = first(value)
+    return found.get("Address-Data") if is_object(found) else found
 
 
-def _first(value: Any) -> Any:  # noqa: ANN401 -- a JSON value of any kind
+def first(value: Any) -> Any:  # noqa: ANN401 -- a JSON value of any kind
     return value[0] if isinstance(value, list) and value else value
 
 

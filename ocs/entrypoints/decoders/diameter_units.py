@@ -32,13 +32,14 @@ EVENTS: Final = "CC-Service-Specific-Units"
 UNIT_OF: Final = {"voice": TIME, "data": OCTETS}
 """The AVP that counts a usage type; EVENTS for the others."""
 
-_INPUT: Final = "CC-Input-Octets"
-_OUTPUT: Final = "CC-Output-Octets"
-_UNITS: Final = (OCTETS, _INPUT, _OUTPUT, TIME, EVENTS)
+INPUT: Final = "CC-Input-Octets"
+OUTPUT: Final = "CC-Output-Octets"
+_UNITS: Final = (OCTETS, INPUT, OUTPUT, TIME, EVENTS)
 MONEY: Final = "CC-Money"
-_INDICATOR: Final = "Multiple-Services-Indicator"
+INDICATOR: Final = "Multiple-Services-Indicator"
+TARIFF_CHANGE: Final = "Tariff-Change-Usage"
 _SUPPORTED: Final = (1, "1", "MULTIPLE_SERVICES_SUPPORTED")
-_GREATEST_KEY: Final = 2**32 - 1
+GREATEST_KEY: Final = 2**32 - 1
 _BEFORE: Final = 0
 _CHANGES: Final = {
     "UNIT_BEFORE_TARIFF_CHANGE": _BEFORE,
@@ -46,9 +47,9 @@ _CHANGES: Final = {
     "UNIT_INDETERMINATE": 2,
 }
 _WHEN: Final = {_BEFORE: "before", 1: "after"}
-_INITIAL: Final = 1
-_TERMINATION: Final = 3
-_EVENT: Final = 4
+INITIAL: Final = 1
+TERMINATION: Final = 3
+EVENT: Final = 4
 
 
 def unit_named(command: Group) -> str:
@@ -65,7 +66,7 @@ def unit_named(command: Group) -> str:
     }
     for name in _UNITS:
         if name in named:
-            return OCTETS if name in (_INPUT, _OUTPUT) else name
+            return OCTETS if name in (INPUT, OUTPUT) else name
     return ""
 
 
@@ -84,23 +85,33 @@ def read_units(command: Group, usage_type: str, request_type: int) -> dict[str, 
             if command.look(name):
                 raise Unreadable(name, f"expected inside of {MSCC}, where that is given")
         return {"services": [_read_service(group, usage_type, request_type) for group in groups]}
-    expects_services = command.look(_INDICATOR) in _SUPPORTED
-    own = _read_level(command, usage_type, request_type, may_ask_nothing=expects_services)
+    expected = expects_services(command.look(INDICATOR))
+    own = _read_level(command, usage_type, request_type, may_ask_nothing=expected)
     return {"services": [{"rating_group": MAIN_SERVICE} | own]} if "used" in own else own
 
 
 def _read_service(group: Group, usage_type: str, request_type: int) -> dict[str, object]:
-    rating_group = group.whole("Rating-Group", _GREATEST_KEY)
+    rating_group = group.whole("Rating-Group", GREATEST_KEY)
     identifiers = _identifiers(group)
     group.label = {} if rating_group is None else {"Rating-Group": rating_group}
-    key = "" if rating_group is None else str(rating_group)
-    if identifiers or key in ("", "0"):
-        key += "/" + "+".join(map(str, identifiers))
-    service: dict[str, object] = {"rating_group": key}
+    service: dict[str, object] = {"rating_group": service_key(rating_group, identifiers)}
     if identifiers:
         group.label["Service-Identifier"] = identifiers
         service["service_id"] = str(identifiers[0])
     return service | _read_level(group, usage_type, request_type, may_ask_nothing=True)
+
+
+def service_key(rating_group: int | None, identifiers: list[int]) -> str:
+    """Name a service by its Rating-Group and its Service-Identifiers."""
+    if rating_group and not identifiers:
+        return str(rating_group)
+    group = "" if rating_group is None else rating_group
+    return f"{group}/{'+'.join(map(str, identifiers))}"
+
+
+def expects_services(indicator: object) -> bool:
+    """Tell of a Multiple-Services-Indicator whether its client would send an MSCC to ask."""
+    return indicator in _SUPPORTED
 
 
 def _identifiers(group: Group) -> list[int]:
@@ -110,7 +121,7 @@ def _identifiers(group: Group) -> list[int]:
     if value is None:
         return []
     found = value if isinstance(value, list) else [value]
-    return [group.as_whole(one, name, _GREATEST_KEY) for one in found]
+    return [group.as_whole(one, name, GREATEST_KEY) for one in found]
 
 
 def _read_level(
@@ -127,9 +138,9 @@ def _read_level(
         requested = group.group(REQUESTED)
         if requested is not None:
             asked = _counted(requested, unit)
-        elif request_type != _EVENT and (may_ask_nothing or request_type != _INITIAL):
+        elif request_type != EVENT and (may_ask_nothing or request_type != INITIAL):
             asked = 0
-    if asked is not None and request_type != _TERMINATION:
+    if asked is not None and request_type != TERMINATION:
         fields["requested_units"] = asked
     return fields
 
@@ -140,7 +151,7 @@ def _read_used(used: list[Group], unit: str) -> dict[str, object]:
     parts: list[dict[str, object]] = []
     total = 0
     for group in used:
-        change = group.one_of("Tariff-Change-Usage", _CHANGES)
+        change = group.one_of(TARIFF_CHANGE, _CHANGES)
         units = _counted(group, unit) or 0
         total += units
         parts.append({"units": units} | ({"when": _WHEN[change]} if change in _WHEN else {}))
@@ -166,7 +177,7 @@ def _counted(group: Group, unit: str) -> int | None:
 
 def _both_ways(group: Group) -> int | None:
     """Add up the octets of both directions, where their sum is not given."""
-    inward, outward = group.whole(_INPUT), group.whole(_OUTPUT)
+    inward, outward = group.whole(INPUT), group.whole(OUTPUT)
     return None if inward is None and outward is None else (inward or 0) + (outward or 0)
 
 

@@ -8,6 +8,7 @@ clients send it. Errors name the client's own field.
 
 from collections.abc import Callable
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ocs.entrypoints.decoders.canonical import (
@@ -20,14 +21,31 @@ from ocs.entrypoints.decoders.canonical import (
 from ocs.entrypoints.decoders.judging import Judge
 from ocs.entrypoints.decoders.key_values import read_key_values
 from ocs.entrypoints.decoders.mapping import REQUEST, SourceMap
-from ocs.entrypoints.decoders.wire import Extras, Unreadable, check_kept, read_json, to_wire
+from ocs.entrypoints.decoders.who import Who
+from ocs.entrypoints.decoders.wire import (
+    Extras,
+    Unreadable,
+    WireEvent,
+    check_kept,
+    read_json,
+    to_wire,
+)
 from ocs.entrypoints.dialects import Decoded, Origin
 from ocs.usecases.answer import Answer
 
 Read = Callable[[bytes], object]
 """Bytes into plain objects; raises Unreadable."""
-Canonicalise = Callable[[Extras], Extras]
-"""An event of another shape (Diameter's AVPs) into canonical names; raises Unreadable."""
+
+
+class Translation(Struct, frozen=True):
+    """How an event of another shape (Diameter's AVPs) is brought into canonical names.
+
+    `canonicalise` raises Unreadable. `plainly` is a short cut for events as nearly all are: what is
+    known, and the rest; None where the event is another one.
+    """
+
+    canonicalise: Callable[[Extras], Extras]
+    plainly: Callable[[Extras], tuple[Extras, Extras] | None] | None = None
 
 
 def read_json_or_form(body: bytes) -> object:
@@ -65,14 +83,15 @@ class MappedDecoder:
         read: Read,
         *,
         most_events: int,
-        canonicalise: Canonicalise | None = None,
+        translation: Translation | None = None,
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self._judge = judge
         self._map = source_map
         self._read = read
         self._most_events = most_events
-        self._canonicalise = canonicalise
+        self._canonicalise = translation.canonicalise if translation else None
+        self._plainly = translation.plainly if translation and source_map.is_bare else None
         self._elsewhere = elsewhere
 
     def is_array(self, body: bytes) -> bool:
@@ -112,6 +131,8 @@ class MappedDecoder:
         known: Extras = {}
         try:
             event = self._map.event(plain)
+            if self._plainly is not None and (read := self._read_plainly(event)) is not None:
+                return self._in_client_words(self._judge.judge(*read[:2], origin, read[2]))
             if self._canonicalise is not None:
                 event = self._canonicalise(event)
             mapped = self._map.canonical(event)
@@ -122,6 +143,17 @@ class MappedDecoder:
             problem.plain = known or problem.plain
             return self._in_client_words(self._judge.refusal(problem))
         return self._in_client_words(self._judge.judge(wire, mapped.rest, origin, mapped.who))
+
+    def _read_plainly(self, event: Extras) -> tuple[WireEvent, Extras, Who | None] | None:
+        found = self._plainly(event) if self._plainly is not None else None
+        if found is None:
+            return None
+        known, rest = found
+        try:
+            check_kept(rest, known)
+            return to_wire(known, known), rest, self._map.who(known, rest)
+        except Unreadable:  # told in the words of the longer way
+            return None
 
     def where(self, body: bytes) -> list[dict[str, str]]:
         """Tell where each canonical field is in the events of a body; nothing, if it is none."""

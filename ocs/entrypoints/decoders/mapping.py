@@ -59,8 +59,7 @@ class _Identity(Struct, frozen=True):
         found = self.place.peek(event)
         if found is None:
             return ""
-        found = text(found)
-        if not isinstance(found, str):
+        if type(found) is not str and not isinstance(found := text(found), str):
             return ""
         if self.pattern is None:
             return found.strip()
@@ -84,6 +83,15 @@ class SourceMap:
         self._asked_of = tuple(identity.field for identity in source.identify)
         unit_ms = source.reports.unit_ms
         self._unit_ms = 0 if unit_ms == _SECOND_MS else unit_ms
+        self.is_bare = source.keep_unmapped and not (
+            fields
+            or source.values
+            or source.constants
+            or source.tenants
+            or self._session
+            or self._unit_ms
+        )
+        """Whether it changes nothing of an event that is canonical already."""
 
     def canonical(self, event: Extras) -> Mapped:
         """Return the canonical event; raises Unreadable."""
@@ -96,8 +104,21 @@ class SourceMap:
             known["session_id"] = self._session_id(known, event)
         if self._unit_ms and _is_call(known.get("usage_type", "")):
             self._count_seconds(known)
-        who = self._who(event) if self._identities else None
-        return Mapped(known, rest, who)
+        return Mapped(known, rest, self.who(event))
+
+    def who(self, *events: Extras) -> Who | None:
+        """Tell who uses, if the source says how; of several parts of an event the first tells."""
+        if not self._identities:
+            return None
+        for identity in self._identities:
+            name, parts = identity.place
+            for event in events:
+                if name not in event and not parts:
+                    continue
+                found = identity.text(event)
+                if found:
+                    return Who(found, identity.is_number, self._asked_of)
+        return Who("", is_number=True, fields=self._asked_of)
 
     def client_name(self, field: str) -> str:
         """Name a canonical field as the client does: the first place that the map has for it."""
@@ -163,13 +184,6 @@ class SourceMap:
             units = part.get(name)
             if type(units) is int or type(units) is float:
                 part[name] = units * self._unit_ms / _SECOND_MS
-
-    def _who(self, event: Extras) -> Who:
-        for identity in self._identities:
-            found = identity.text(event)
-            if found:
-                return Who(found, identity.is_number, self._asked_of)
-        return Who("", is_number=True, fields=self._asked_of)
 
 
 def _part(known: Extras, event: Extras, place: Place) -> str:

@@ -12,10 +12,17 @@ from msgspec import Struct
 from ocs.domain.events import Reporting, Terms
 from ocs.entrypoints.decoders.canonical import CanonicalDecoder, Elsewhere
 from ocs.entrypoints.decoders.diameter import canonical_of
+from ocs.entrypoints.decoders.diameter_plain import read_plainly
 from ocs.entrypoints.decoders.judging import DecoderSettings, Judge
 from ocs.entrypoints.decoders.key_values import read_key_values
 from ocs.entrypoints.decoders.manner import Manner
-from ocs.entrypoints.decoders.mapped import MappedDecoder, Read, read_form, read_json_or_form
+from ocs.entrypoints.decoders.mapped import (
+    MappedDecoder,
+    Read,
+    Translation,
+    read_form,
+    read_json_or_form,
+)
 from ocs.entrypoints.decoders.mapping import FILE_TYPE, SourceMap
 from ocs.entrypoints.dialects import (
     DEFAULT_SOURCE,
@@ -37,6 +44,7 @@ _READ: Final[Mapping[str, Read]] = {
     "kv": read_key_values,
     "diameter": read_json_or_form,
 }
+_TRANSLATIONS: Final = {"diameter": Translation(canonical_of, read_plainly)}
 
 
 class Writing(Struct, frozen=True):
@@ -71,7 +79,7 @@ def make_decoder(
         SourceMap(source),
         _READ[source.format],
         most_events=settings.most_events,
-        canonicalise=canonical_of if source.format == "diameter" else None,
+        translation=_TRANSLATIONS.get(source.format),
         elsewhere=elsewhere,
     )
 
