@@ -67,7 +67,7 @@ def direction_of(calls: Mapping[str, Any]) -> str | None:
     role = look(calls, "Role-Of-Node")
     if type(role) is str:
         role = _ROLE_NAMES.get(role)
-    return _ROLES.get(role)
+    return None if isinstance(role, dict | list) else _ROLES.get(role)
 
 
 def is_answer(calls: Mapping[str, Any], *, ended: bool) -> bool:

@@ -279,6 +279,8 @@ def test_only_the_response_to_the_invite_is_the_answer(
         ("TERMINATING_ROLE", "term"),
         (9, None),
         (None, None),
+        ([], None),
+        ({"a": 1}, None),
     ],
 )
 def test_the_role_of_the_node_is_the_direction(role: object, direction: str | None) -> None:
