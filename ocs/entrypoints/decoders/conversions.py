@@ -20,12 +20,8 @@ _FEW: Final = 18
 _NUMBER: Final = re.compile(r"-?(\d{1,19}(\.\d*)?|\.\d+)", re.ASCII)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
-_SIZES: Final = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
-
-
-def _is_short(digits: str) -> bool:
-    """Tell cheaply that a text is nothing but a few digits; most are."""
-    return digits.isdecimal() and digits.isascii() and len(digits) <= _FEW
+_SECONDS: Final = 10**11
+_SIZES: Final = ((1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
 
 
 def text(value: object) -> object:
@@ -40,7 +36,9 @@ def text(value: object) -> object:
 
 def whole(value: object) -> object:
     if type(value) is str:
-        return int(value) if _is_short(value) or _WHOLE.fullmatch(value.strip()) else value
+        if value.isdecimal() and len(value) <= _FEW and value.isascii():  # as most are
+            return int(value)
+        return int(value) if _WHOLE.fullmatch(value.strip()) else value
     if type(value) is float and value.is_integer():
         return int(value)
     return value
@@ -49,7 +47,7 @@ def whole(value: object) -> object:
 def number(value: object) -> object:
     if type(value) is not str:
         return value
-    if _is_short(value):
+    if value.isdecimal() and len(value) <= _FEW and value.isascii():
         return int(value)
     stripped = value.strip()
     if not _NUMBER.fullmatch(stripped):
@@ -59,12 +57,14 @@ def number(value: object) -> object:
 
 def time(value: object) -> object:
     """Return seconds since 1970, or what is written otherwise as it is."""
-    found = number(value)
+    found = number(value) if type(value) is str else value
     if type(found) is not int and type(found) is not float:
         return value.strip() if type(value) is str else value
+    if -_SECONDS < found < _SECONDS:
+        return found
     for below, units in _SIZES:
         if abs(found) < below:
-            return found if units == 1 else found / units
+            return found / units
     return found
 
 

@@ -126,6 +126,7 @@ class Level:
         if self._many is not None:
             self._own.pop(self._many.name, None)
         self._elsewhere = tuple(name for name in _OF_USE if _is_elsewhere(name, fields))
+        self._own_names = frozenset(self._own)
 
     def read(self, event: Extras) -> tuple[Extras, Extras]:
         """Return what is known, and what is only kept."""
@@ -136,7 +137,8 @@ class Level:
         rest: Extras = {}
         self._refuse_use(event, known, read)
         own, keeps = self._own, self._keeps
-        for name, value in event.items():
+        unread = event.items() if keeps or not self._own_names.isdisjoint(event) else ()
+        for name, value in unread:
             named = own.get(name)
             if named is not None:
                 if value is None or value == "":

@@ -67,6 +67,8 @@ def reporting_of(wire: WireEvent, kind: Kind, manner: Manner) -> Reporting:
         return Reporting.DELTA
     if kind is not _RELEASE:
         return reporting
+    if not wire.services and wire.used_units is not None:
+        return reporting
     reports = [
         service.used_units is not None or bool(service.used) for service in wire.services or ()
     ] or [wire.used_units is not None]
