@@ -32,6 +32,8 @@ _SCHEMES: Final = frozenset({"sips", "sip", "tel"})
 _SEPARATORS: Final = str.maketrans("", "", " -.()/\u00a0\t")  # RFC 3966 section 5.1.1, and blanks
 _SOS: Final = "urn:service:sos"  # and its sub-services, urn:service:sos.fire (RFC 5031 section 4.2)
 _URN: Final = "urn"
+_plain_uri: Final = re.compile(r"(?:sips?|tel):\+?([1-9][0-9]*)(?:@[^<]*)?").fullmatch
+"""Finds the digits of a URI that no default rule applies to, as nearly all switches write it."""
 _CALLED_ANYWHERE: Final = ("112", "911")  # by any handset, SIM or not (3GPP TS 22.101 section 10.1)
 
 
@@ -81,6 +83,8 @@ def clean_number(raw: str, rules: NumberRules = DEFAULT_RULES) -> str:
         return _international(raw.removeprefix(rules.tech_prefix), rules)
     if raw[:1] == "+" and not rules.tech_prefix and _is_digits(raw[1:]):
         return raw[1:]
+    if rules is DEFAULT_RULES and ":" in raw and (plain := _plain_uri(raw)):
+        return plain[1]
     user = _user_part(raw).removeprefix(rules.tech_prefix)
     digits = user.translate(_SEPARATORS)
     if not _is_digits(digits.removeprefix("+")):

@@ -2,8 +2,16 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ocs.domain.numbers import EmergencyNumbers, NumberRules, clean_number, emergency_number
+from ocs.domain.numbers import (
+    DEFAULT_RULES,
+    EmergencyNumbers,
+    NumberRules,
+    clean_number,
+    emergency_number,
+)
 
 BRITAIN = NumberRules(country_code="44", national_prefix="0")
 AMERICA = NumberRules(country_code="1", national_prefix="1", international_prefix="011")
@@ -142,3 +150,29 @@ def test_every_number_can_be_one(rules: NumberRules) -> None:
             cleaned = clean_number(raw, own)
             assert len(cleaned) <= emergency.longest
             assert emergency_number(raw, cleaned, own) == number
+
+
+PARTS = [
+    "sip:",
+    "sips:",
+    "tel:",
+    "SIP:",
+    "+",
+    "0",
+    "00",
+    "441632960001",
+    "7",
+    "alice",
+    "٤",
+    "-",
+    " ",
+]
+BEHIND = ["@", "host", ":5060", ";user=phone", "?subject=1", "<", ">", "%30", ":", "\n", '"A" ']
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=4), st.lists(st.sampled_from(BEHIND), max_size=4))
+def test_a_plain_uri_is_cleaned_as_any_other(number: list[str], behind: list[str]) -> None:
+    raw = "".join([*number, *behind])
+    the_longer_way = NumberRules()
+    assert the_longer_way == DEFAULT_RULES
+    assert clean_number(raw) == clean_number(raw, the_longer_way)
