@@ -162,6 +162,13 @@ def test_a_one_shot_event_within_a_call() -> None:
     assert (call.kind, call.amount, call.reports) == ("release", 10, 2)
 
 
+def test_a_report_whose_result_is_not_there_settled_nothing() -> None:
+    start = msgspec.structs.replace(posted(1, "start", "open"), result=None)
+    (record,) = records(start, posted(2, "release", "closed", (60, 6)))
+    assert (record.reports, record.units, record.amount) == (2, 60, 6)
+    assert record.overrun_amount == 7
+
+
 def test_what_is_refused_or_open_is_no_record() -> None:
     adding = CallRecords()
     assert adding.add(posted(10, "start", "refused")) is None
