@@ -28,10 +28,10 @@ run: $(READY)  ## Serve the sample configuration on 127.0.0.1:8080, data in ./va
 demo: $(READY)  ## Replay a recorded event stream into a fresh server, report, verify the ledger
 	@exec $(BIN)/ocs demo
 
-check: lint  ## Lint, types, contracts and the fast tests: a minute at most
+check: lint  ## Lint, types, contracts and the fast tests: about a minute
 	@$(BIN)/python -m pytest --quiet -n $(JOBS) -m "not slow and not nightly"
 
-test: lint  ## All of `check` and the slow tests, with coverage: ten minutes at most; what CI runs
+test: lint  ## All of `check` and the slow tests, with coverage: ten to fifteen minutes; what CI runs
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest --quiet -n $(JOBS) --dist worksteal -m "apart and not nightly"
 	@$(BIN)/python -m pytest --quiet -n $(JOBS) --dist worksteal -m "not apart and not nightly" --cov --cov-report=
