@@ -12,6 +12,8 @@ from ocs.domain.events import Event
 from ocs.usecases.answer import Answer
 
 DEFAULT_SOURCE: Final = "default"
+FILE_TYPE: Final = "file_type"
+"""The field by which an event itself may name its source."""
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -84,3 +86,9 @@ class Dialect(Struct, frozen=True, gc=False):
 
 Dialects = Mapping[str, Dialect]
 """By the source's name; `default` is always there."""
+
+
+def source_named(plain: object) -> str:
+    """Return the source that a plain event names, if it is another than the default one."""
+    name = plain.get(FILE_TYPE) if isinstance(plain, dict) else None
+    return name if isinstance(name, str) and name != DEFAULT_SOURCE else ""

@@ -19,7 +19,7 @@ import polars as pl
 from msgspec import Struct
 
 from ocs.adapters.columns.bills import SETTLED
-from ocs.adapters.columns.frames import parted
+from ocs.adapters.columns.frames import PRICES, parted
 from ocs.adapters.columns.numbers import cleaned, for_help
 from ocs.adapters.columns.rater import ColumnRater
 from ocs.domain.numbers import NumberRules
@@ -48,15 +48,8 @@ ADDED: Final[dict[str, Any]] = {
     "used_ms": pl.Int64,
     "day": pl.Date,
     "hour": pl.Int8,
-    "amount": pl.Int64,
-    "fee_amount": pl.Int64,
-    "currency": pl.String,
-    "tariff": pl.String,
-    "prefix": pl.String,
-    "destination": pl.String,
-    "model": pl.String,
-    "code": pl.String,
-    "generation": pl.String,
+    **{name: PRICES[name] for name in ("amount", "fee_amount")},  # beside each other
+    **PRICES,
     **SETTLED,
 }
 """What a row of the output has beside the columns of its CDR; docs/offline.md says what each means.

@@ -21,7 +21,7 @@ from ocs.entrypoints.decoders.wire import (
     read_plain,
     read_strictly,
 )
-from ocs.entrypoints.dialects import Decoded, Origin
+from ocs.entrypoints.dialects import Decoded, Origin, source_named
 from ocs.usecases.answer import Answer
 
 Elsewhere = Callable[[object, Origin], Decoded | None]
@@ -94,7 +94,7 @@ class CanonicalDecoder:
     def _judge_listed(self, item: object, origin: Origin) -> Decoded:
         if type(item) is WireEvent:
             return self._judge.judge(item, None, origin)
-        if self._elsewhere is not None and self._elsewhere(item, origin) is not None:
+        if self._elsewhere is not None and source_named(item):
             return self._judge.refusal(of_another_source(item))
         return self._judge_item(item, origin)
 

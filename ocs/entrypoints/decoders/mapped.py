@@ -30,7 +30,7 @@ from ocs.entrypoints.decoders.wire import (
     read_json,
     to_wire,
 )
-from ocs.entrypoints.dialects import Decoded, Origin
+from ocs.entrypoints.dialects import Decoded, Origin, source_named
 from ocs.usecases.answer import Answer
 
 Read = Callable[[bytes], object]
@@ -122,7 +122,7 @@ class MappedDecoder:
         ]
 
     def _decode_listed(self, item: object, origin: Origin) -> Decoded:
-        if self._elsewhere is not None and self._elsewhere(item, origin) is not None:
+        if self._elsewhere is not None and source_named(item):
             return self._judge.refusal(of_another_source(item))
         return self.decode_plain(item, origin)
 

@@ -25,9 +25,9 @@ from ocs.entrypoints.decoders.levels import LIST, TENANT_KEY, Level, Place, Tree
 from ocs.entrypoints.decoders.who import Who
 from ocs.entrypoints.decoders.wire import Extras, Unreadable, read_json
 from ocs.entrypoints.decoders.words import USAGE_TYPES
+from ocs.entrypoints.dialects import FILE_TYPE
 from ocs.entrypoints.sources.source import Identity, Paths, Source
 
-FILE_TYPE: Final = "file_type"
 REQUEST: Final = "request"
 """BillRun's envelope: the event is in `request`, of the kind that `file_type` names."""
 

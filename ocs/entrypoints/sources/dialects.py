@@ -23,7 +23,7 @@ from ocs.entrypoints.decoders.mapped import (
     read_form,
     read_json_or_form,
 )
-from ocs.entrypoints.decoders.mapping import FILE_TYPE, SourceMap
+from ocs.entrypoints.decoders.mapping import SourceMap
 from ocs.entrypoints.dialects import (
     DEFAULT_SOURCE,
     AnswerEncoder,
@@ -31,6 +31,7 @@ from ocs.entrypoints.dialects import (
     Dialect,
     EventDecoder,
     Origin,
+    source_named,
 )
 from ocs.entrypoints.encoders.diameter import DiameterEncoder
 from ocs.entrypoints.encoders.mapped import MappedEncoder
@@ -146,8 +147,8 @@ def _elsewhere(dialects: Mapping[str, Dialect]) -> Elsewhere:
 
     def decode(found: object, origin: Origin) -> Decoded | None:
         plain = read_form(found) if isinstance(found, bytes) else found
-        name = plain.get(FILE_TYPE) if isinstance(plain, dict) else None
-        if not isinstance(name, str) or not name or name == DEFAULT_SOURCE:
+        name = source_named(plain)
+        if not name:
             return None
         dialect = dialects.get(name)
         if dialect is None:
