@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from ocs.adapters.clock import monotonic_s
 from ocs.domain.events import Event
-from ocs.usecases.answer import Answer
+from ocs.usecases.answer import Answer, AnswerOfOne
 
 Charge = Callable[[Event], Awaitable[Answer]]
-ChargeAll = Callable[[Sequence[Event]], Awaitable[list[Answer | Exception]]]
+ChargeAll = Callable[[Sequence[Event]], Awaitable[Sequence[AnswerOfOne]]]
 Observe = Callable[[Event, Answer, float], None]
 """Told of an event, its answer, and the seconds that it took."""
 
@@ -31,16 +31,18 @@ class MeasuredCharger:
         began_s = monotonic_s()
         return _Measured(event, began_s, self._charge(event), self._observers)
 
-    async def charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
-        """Charge several events; each took as long as all."""
+    async def charge_all(self, events: Sequence[Event]) -> Sequence[AnswerOfOne]:
+        """Charge several events; each took as long as all, or as it is waited for."""
         began_s = monotonic_s()
-        answers = await self._charge_all(events)
+        charged = list(await self._charge_all(events))
         took_s = monotonic_s() - began_s
-        for event, answer in zip(events, answers, strict=True):
-            if isinstance(answer, Answer):
+        for position, (event, one) in enumerate(zip(events, charged, strict=True)):
+            if isinstance(one, Answer):
                 for observe in self._observers:
-                    observe(event, answer, took_s)
-        return answers
+                    observe(event, one, took_s)
+            elif not isinstance(one, Exception):
+                charged[position] = _Measured(event, began_s, one, self._observers)
+        return charged
 
 
 class _Measured(Struct, frozen=True, gc=False):

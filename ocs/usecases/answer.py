@@ -4,6 +4,7 @@ An entry point turns this into its client's words. It is a pure function of the 
 a repeat gives the same body; `hit` is the one thing that differs, and travels in a header.
 """
 
+from collections.abc import Awaitable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -89,3 +90,8 @@ class Answer(Struct, frozen=True, gc=False):
     enough_credit: bool | None = None
     failure_handling: str = ""
     balance_told: bool = True
+
+
+AnswerOfOne = Answer | Exception | Awaitable[Answer]
+"""What becomes of one of several events that are charged together: its answer, the bug that it met,
+or, where the others are not to wait for it, its answer to come."""

@@ -8,7 +8,8 @@ take a way of their own (`one_shot`).
 
 Events that come together are charged together (`charge_all`): one wait for all of them, and none of
 the objects that a wait for each would take. What is not plain sailing (a payer to be looked up, no
-price, a reply that is no result) is dealt with by itself, on the way that a single event takes.
+price, a reply that is no result) goes on by itself, on the way that a single event takes, and keeps
+the others from nothing: its answer is handed back as one to come.
 
 Reported use is never dropped. What cannot be charged now (no such subscriber, no price, or an event
 so old that its session is forgotten) is parked in a stream, once, to be rated offline, and the
@@ -29,9 +30,17 @@ from ocs.domain.plan import Plan
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import Wallet
 from ocs.domain.zones import Zone
-from ocs.usecases.answer import Answer
+from ocs.usecases.answer import Answer, AnswerOfOne
 from ocs.usecases.explaining import explained
-from ocs.usecases.finishing import REASONS, fault_answer, finish, invalid, plain_result, refuse
+from ocs.usecases.finishing import (
+    NOT_PRICED,
+    REASONS,
+    fault_answer,
+    finish,
+    invalid,
+    plain_result,
+    refuse,
+)
 from ocs.usecases.one_shot import OneShot, asks_for_units, checked
 from ocs.usecases.paying import BadReference, Payers, Payment, SubscriberSource
 from ocs.usecases.ports import (
@@ -43,15 +52,13 @@ from ocs.usecases.ports import (
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
+    ReplyOfOne,
     SessionKey,
 )
 from ocs.usecases.preparing import Prepared, Preparer, info_text
 
 _STALE_TRIES: Final = 3
 """A wallet whose definitions change three times within one request is being edited by a machine."""
-_NOT_PRICED: Final = frozenset(
-    {ResultCode.NO_RATE, ResultCode.RATE_BLOCKED, ResultCode.RATING_FAILED}
-)
 _TOO_OLD: Final = (
     "the event is older than sessions are remembered, so it may have been charged before; "
     "it is kept for offline rating (is the sender's clock right?)"
@@ -114,28 +121,30 @@ class Charger:
             return self._begin_slowly(event)
         return _Charging(self, event, prepared, self._ledger.charge(prepared.call))
 
-    async def charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
-        """Charge one event each of several sessions; of each its answer, or the bug that it met.
+    async def charge_all(self, events: Sequence[Event]) -> list[AnswerOfOne]:
+        """Charge several events; those of one session in their order, if all of it is remembered.
 
-        What is remembered of costs one call to the ledger for all, and one wait.
+        What is remembered costs one call to the ledger for all, and one wait.
         """
         begun = [self._begin(event) for event in events]
         calls = [one.call for one in begun if type(one) is Prepared]
         replies = iter(await self._ledger.charge_all(calls) if calls else ())
-        answers: list[Answer | Exception] = []
+        charged: list[AnswerOfOne] = []
         for event, one in zip(events, begun, strict=True):
-            try:
-                if not isinstance(one, Prepared):
-                    answers.append(one if isinstance(one, Exception) else await one)
-                    continue
-                reply = next(replies)
-                if isinstance(reply, Reply) and (result := plain_result(reply)) is not None:
-                    answers.append(finish(event, one, reply, result))
-                else:
-                    answers.append(await self._conclude(event, one, reply))
-            except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
-                answers.append(bug)
-        return answers
+            if isinstance(one, Prepared):
+                charged.append(self._end(event, one, next(replies)))
+            else:
+                charged.append(one)
+        return charged
+
+    def _end(self, event: Event, prepared: Prepared, reply: ReplyOfOne) -> AnswerOfOne:
+        """Answer what the ledger replied to one of many events, or begin to, by itself."""
+        try:
+            if type(reply) is Reply and (result := plain_result(reply)) is not None:
+                return finish(event, prepared, reply, result)
+        except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
+            return bug
+        return asyncio.get_running_loop().create_task(self._conclude(event, prepared, reply))
 
     def _begin(self, event: Event) -> Prepared | Awaitable[Answer] | Exception:
         """Prepare one of many events; where that cannot be done at once, begin it by itself."""
@@ -198,14 +207,13 @@ class Charger:
             return await self._refuse(event, prepared.code, payment.session)
         return await self.conclude(event, prepared, await self._ledger.charge(prepared.call))
 
-    async def _conclude(self, event: Event, prepared: Prepared, reply: Reply | Exception) -> Answer:
+    async def _conclude(self, event: Event, prepared: Prepared, reply: ReplyOfOne) -> Answer:
         """Answer what the ledger replied to one of many events, if that is no plain result."""
-        if isinstance(reply, LedgerUnavailable | OutcomeUnknown):
-            return fault_answer(event, reply)
-        if isinstance(reply, Exception):
-            raise reply
         try:
-            return await self.conclude(event, prepared, reply)
+            if isinstance(reply, Exception):
+                raise reply
+            told = reply if isinstance(reply, Reply) else await reply
+            return await self.conclude(event, prepared, told)
         except (LedgerUnavailable, OutcomeUnknown) as fault:
             return fault_answer(event, fault)
 
@@ -299,7 +307,7 @@ def _stranger(event: Event) -> SessionKey:
 
 def _unpriced(event: Event, result: ChargeResult) -> Event | None:
     """Return the part of an event that reports use nobody has a price for, if there is one."""
-    groups = {one.rating_group for one in result.services if one.code in _NOT_PRICED}
+    groups = {one.rating_group for one in result.services if one.code in NOT_PRICED}
     if not groups:
         return None
     uses = tuple(use for use in event.services if use.rating_group in groups and use.used_units)

@@ -31,12 +31,12 @@ from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.domain.usage import VOICE
 from ocs.usecases.addresses import parse_session_address, session_address
-from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.answer import Answer, AnswerOfOne, ServiceAnswer
 from ocs.usecases.ports import EMERGENCY, Ledger, LedgerUnavailable, OutcomeUnknown, SessionKey
 from ocs.usecases.preparing import info_text
 
 Charge = Callable[[Event], Awaitable[Answer]]
-ChargeAll = Callable[[Sequence[Event]], Awaitable[list[Answer | Exception]]]
+ChargeAll = Callable[[Sequence[Event]], Awaitable[Sequence[AnswerOfOne]]]
 
 _GROUP: Final = "urn:service:sos"
 """Stands where a session's address has the wallet group: nobody pays."""
@@ -95,8 +95,8 @@ class EmergencyCalls:
             return _given(self._answer(event))
         return self._charge(event)
 
-    async def charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
-        """Charge one event each of several sessions."""
+    async def charge_all(self, events: Sequence[Event]) -> Sequence[AnswerOfOne]:
+        """Charge several events."""
         if not any(event.emergency for event in events):
             return await self._charge_all(events)
         answers = [self._answer(event) if event.emergency else None for event in events]

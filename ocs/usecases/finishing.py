@@ -27,7 +27,11 @@ from ocs.usecases.ports import (
 from ocs.usecases.preparing import GrantRules, Prepared
 
 _PLAIN: Final = frozenset({ResultCode.OK, ResultCode.NOT_CHARGED, ResultCode.NO_CREDIT})
-"""Codes of a single service that need no second look."""
+"""Codes of a whole answer that need no second look, if none of its services does."""
+NOT_PRICED: Final = frozenset(
+    {ResultCode.NO_RATE, ResultCode.RATE_BLOCKED, ResultCode.RATING_FAILED}
+)
+"""Codes of a service whose use was not settled."""
 REASONS: Final = {
     ResultCode.UNKNOWN_SUBSCRIBER: "no subscriber has this identity",
     ResultCode.NO_RATE: "no tariff of the plan has a rate for this number now",
@@ -43,7 +47,10 @@ REASONS: Final = {
 def plain_result(reply: Reply) -> ChargeResult | None:
     """Return the result of a reply that needs no second look, as nearly all are."""
     result = reply.result
-    if result is not None and reply.code in _PLAIN and len(result.services) == 1:
+    if result is None or reply.code not in _PLAIN:
+        return None
+    services = result.services
+    if len(services) == 1 or not any(service.code in NOT_PRICED for service in services):
         return result
     return None
 

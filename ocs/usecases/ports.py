@@ -183,6 +183,11 @@ class Reply(Struct, frozen=True, gc=False):
     stale: "WalletDefinition | None" = None
 
 
+ReplyOfOne = Reply | Exception | Awaitable[Reply]
+"""What becomes of one of several charges: its reply, what `charge` would raise, or, where the
+others are not to wait for it, its reply to come."""
+
+
 class Settler(StrEnum):
     """What is debited to an account: events as they come, or CDRs when all is over; or nothing.
 
@@ -379,8 +384,8 @@ class Ledger(Protocol):
         """Settle and hold. The call may leave before it is awaited; it is awaited once."""
         ...
 
-    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[list[Reply | Exception]]:
-        """Charge several sessions: each reply in its place, or what `charge` would raise."""
+    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[Sequence[ReplyOfOne]]:
+        """Make several charges. All that is handed back to be awaited is awaited."""
         ...
 
     async def credit(self, call: CreditCall) -> CreditReply:

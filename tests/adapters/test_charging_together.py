@@ -38,6 +38,7 @@ from tests.adapters.test_ledger_faults import (
     call,
     ledger,
 )
+from tests.together import outcomes
 
 
 def commands(*texts: str) -> list[bytes]:
@@ -153,7 +154,7 @@ def codes(replies: Sequence[Reply | Exception]) -> list[ResultCode | type]:
 
 async def test_each_charge_has_its_own_reply() -> None:
     connection = Together([GONE, EXPIRED, b"NO_WALLET"])
-    assert codes(await ledger(connection).charge_all(CALLS)) == [
+    assert codes(await outcomes(await ledger(connection).charge_all(CALLS))) == [
         ResultCode.UNKNOWN_SESSION,
         ResultCode.REPEAT_EXPIRED,
         ResultCode.UNKNOWN_SUBSCRIBER,
@@ -163,16 +164,24 @@ async def test_each_charge_has_its_own_reply() -> None:
 @pytest.mark.parametrize("fault", [AWAY, LOST, ReplyError("LOADING", "not now")])
 async def test_a_charge_that_meets_a_fault_is_sent_again(fault: Exception) -> None:
     connection = Together([GONE, fault, GONE], EXPIRED)
-    assert codes(await ledger(connection).charge_all(CALLS)) == [
+    assert codes(await outcomes(await ledger(connection).charge_all(CALLS))) == [
         ResultCode.UNKNOWN_SESSION,
         ResultCode.REPEAT_EXPIRED,
         ResultCode.UNKNOWN_SESSION,
     ]
 
 
+async def test_a_charge_that_meets_a_fault_is_waited_for_by_itself() -> None:
+    first, again, last = await ledger(Together([GONE, AWAY, GONE], EXPIRED)).charge_all(CALLS)
+    assert isinstance(first, Reply)
+    assert isinstance(last, Reply)
+    assert not isinstance(again, Reply)
+    assert codes(await outcomes([again])) == [ResultCode.REPEAT_EXPIRED]
+
+
 async def test_a_charge_that_stays_unknown_keeps_nothing_from_the_others() -> None:
     connection = Together([LOST, GONE, ReplyError("ERR", "a bug in the script")], LOST)
-    replies = await ledger(connection, patience_s=0.0).charge_all(CALLS)
+    replies = await outcomes(await ledger(connection, patience_s=0.0).charge_all(CALLS))
     assert codes(replies) == [OutcomeUnknown, ResultCode.UNKNOWN_SESSION, ReplyError]
 
 
@@ -180,7 +189,7 @@ async def test_the_rare_replies_are_understood_too() -> None:
     definition = msgspec.msgpack.encode((2, 1, "EUR", 0, '[{"bucket":"main"}]'))
     overflow = ReplyError("ERR", "AMOUNT_OVERFLOW script: f")
     connection = Together([b"STALE", overflow, GONE], definition)
-    stale, too_large, _ = await ledger(connection).charge_all(CALLS)
+    stale, too_large, _ = await outcomes(await ledger(connection).charge_all(CALLS))
     assert isinstance(stale, Reply)
     assert stale.stale is not None
     assert stale.stale.buckets == (MAIN_BUCKET,)
@@ -192,13 +201,15 @@ async def test_the_time_of_all_runs_from_when_they_were_begun(
 ) -> None:
     now_s = iter([0.0, 1.0, 1.0, 1.0])
     monkeypatch.setattr("ocs.adapters.valkey.ledger.monotonic_s", lambda: next(now_s))
-    replies = await ledger(Together([LOST, LOST, LOST]), patience_s=0.5).charge_all(CALLS)
+    replies = await outcomes(
+        await ledger(Together([LOST, LOST, LOST]), patience_s=0.5).charge_all(CALLS)
+    )
     assert codes(replies) == [OutcomeUnknown] * 3, "none is sent again"
 
 
 async def test_what_cannot_be_sent_together_is_sent_alone() -> None:
     connection = Together(None, GONE, EXPIRED, GONE)
-    assert codes(await ledger(connection).charge_all(CALLS)) == [
+    assert codes(await outcomes(await ledger(connection).charge_all(CALLS))) == [
         ResultCode.UNKNOWN_SESSION,
         ResultCode.REPEAT_EXPIRED,
         ResultCode.UNKNOWN_SESSION,
@@ -208,7 +219,9 @@ async def test_what_cannot_be_sent_together_is_sent_alone() -> None:
 async def test_a_charge_that_cannot_be_written_keeps_nothing_from_the_others() -> None:
     bad = msgspec.structs.replace(CALLS[1], event_ms="never")
     connection = Together([], GONE, EXPIRED)
-    first, bug, last = codes(await ledger(connection).charge_all([CALLS[0], bad, CALLS[2]]))
+    first, bug, last = codes(
+        await outcomes(await ledger(connection).charge_all([CALLS[0], bad, CALLS[2]]))
+    )
     assert (first, last) == (ResultCode.UNKNOWN_SESSION, ResultCode.REPEAT_EXPIRED)
     assert isinstance(bug, type)
     assert issubclass(bug, Exception)
@@ -229,7 +242,7 @@ async def test_on_the_store_they_are_what_single_charges_are(real: ValkeyLedger)
     starts = [
         calls.call("start", 0, calls.use(0, 60), session=calls.session(name)) for name in "abc"
     ]
-    replies = await real.charge_all([*starts, starts[0]])
+    replies = await outcomes(await real.charge_all([*starts, starts[0]]))
     assert codes(replies) == [ResultCode.OK] * 2 + [ResultCode.NO_CREDIT, ResultCode.OK]
     for start, reply in zip(starts, replies, strict=False):
         assert isinstance(reply, Reply)

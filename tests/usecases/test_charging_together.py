@@ -9,6 +9,7 @@ from ocs.domain.events import Event, Kind
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
 from ocs.usecases.charging import Charger
+from ocs.usecases.finishing import finish
 from ocs.usecases.ports import (
     ChargeCall,
     LedgerUnavailable,
@@ -18,6 +19,7 @@ from ocs.usecases.ports import (
     WalletKey,
 )
 from ocs.usecases.preparing import fingerprint
+from tests.together import outcomes
 from tests.usecases.test_charging import NOW_MS, Office, event, start
 
 
@@ -58,7 +60,7 @@ async def test_the_answers_are_those_of_single_events() -> None:
     for office in (together, apart):
         for name in ("alice", "bob"):
             await office.open(name)
-    answers = await together.charger.charge_all(events)
+    answers = await outcomes(await together.charger.charge_all(events))
     assert answers == await each(apart.charger, events)
     assert {ResultCode.OK, ResultCode.UNKNOWN_SUBSCRIBER, ResultCode.NO_RATE} < set(codes(answers))
     assert together.ledger.parked.keys() == apart.ledger.parked.keys() != set()
@@ -66,7 +68,7 @@ async def test_the_answers_are_those_of_single_events() -> None:
 
 async def test_nothing_to_charge_is_no_call(office: Office) -> None:
     assert await office.charger.charge_all([]) == []
-    assert codes(await office.charger.charge_all([named("s1", "nobody")])) == [
+    assert codes(await outcomes(await office.charger.charge_all([named("s1", "nobody")]))) == [
         ResultCode.UNKNOWN_SUBSCRIBER
     ]
 
@@ -84,7 +86,7 @@ async def test_new_definitions_are_learnt_on_the_way(
         return [Reply(ResultCode.OK, stale=stale), *found]
 
     monkeypatch.setattr(office.ledger, "charge_all", stale_first)
-    answers = await office.charger.charge_all([named("s1"), named("s2", "bob")])
+    answers = await outcomes(await office.charger.charge_all([named("s1"), named("s2", "bob")]))
     assert codes(answers) == [ResultCode.OK] * 2
 
 
@@ -97,7 +99,7 @@ async def test_faults_are_answered_each_in_its_place(
 
     monkeypatch.setattr(office.ledger, "charge_all", broken)
     events = [named("s1"), named("s2", "bob"), named("s3", "carol")]
-    answers = await office.charger.charge_all(events)
+    answers = await outcomes(await office.charger.charge_all(events))
     assert codes(answers) == [ResultCode.TOO_BUSY, ResultCode.OK, ResultCode.OUTCOME_UNKNOWN]
 
 
@@ -114,7 +116,7 @@ async def test_a_store_that_goes_away_when_it_is_asked_again_is_a_fault_of_that_
 
     monkeypatch.setattr(office.ledger, "charge_all", stale_always)
     monkeypatch.setattr(office.ledger, "charge", gone)
-    answers = await office.charger.charge_all([named("s1"), named("s2", "bob")])
+    answers = await outcomes(await office.charger.charge_all([named("s1"), named("s2", "bob")]))
     assert codes(answers) == [ResultCode.TOO_BUSY] * 2
 
 
@@ -137,13 +139,35 @@ async def test_a_bug_hits_one_event_only(office: Office, monkeypatch: pytest.Mon
     monkeypatch.setattr(office.directory, "subscriber", broken_directory)
     monkeypatch.setattr(office.ledger, "charge_all", broken)
     events = [named("s1", "carol"), named("s2"), named("s3", "nobody"), named("s4", "bob")]
-    preparing, ledger, slow, good = await office.charger.charge_all(events)
+    preparing, ledger, slow, good = await outcomes(await office.charger.charge_all(events))
     assert [type(bug) for bug in (preparing, ledger, slow)] == [
         ZeroDivisionError,
         TypeError,
         KeyError,
     ]
     assert codes([good]) == [ResultCode.OK]
+
+
+async def test_a_bug_in_answering_hits_one_event_only(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(event: Event, *rest: object) -> Answer:
+        if event.session_id == "s1":
+            raise ZeroDivisionError
+        return finish(event, *rest)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr("ocs.usecases.charging.finish", broken)
+    bug, good = await office.charger.charge_all([named("s1"), named("s2", "bob")])
+    assert isinstance(bug, ZeroDivisionError)
+    assert codes(await outcomes([good])) == [ResultCode.OK]
+
+
+async def test_what_takes_longer_is_handed_back_to_be_awaited(office: Office) -> None:
+    """So that whoever waits for the others need not wait for it."""
+    slow, good = await office.charger.charge_all([named("s1", "nobody"), named("s2", "bob")])
+    assert isinstance(good, Answer)
+    assert not isinstance(slow, Answer)
+    assert codes(await outcomes([slow])) == [ResultCode.UNKNOWN_SUBSCRIBER]
 
 
 # --- What makes two requests the same ------------------------------------------------------------

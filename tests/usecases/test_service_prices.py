@@ -93,6 +93,20 @@ async def test_a_service_without_a_price_is_refused_by_itself(name: str, code: R
     assert await desk.main() == (EUR - 6 * CENT, 6 * CENT)
 
 
+async def test_of_events_that_are_charged_together_too_only_the_unpriced_use_is_parked() -> None:
+    desk = await served()
+    await desk.charge(data("start", 0, group("100", asks=60), group("200", asks=60)))
+    priced, partly = await desk.charge_all(
+        data("update", 1, group("100", 60, 0), group("200", 60, 0)),
+        data("update", 2, group("100", 1, 0), group("999", 40, 0)),
+    )
+    assert isinstance(priced, Answer)
+    assert isinstance(partly, Answer)
+    assert (priced.settled, partly.settled) == (True, False)
+    assert codes(partly) == [ResultCode.OK, ResultCode.NO_RATE]
+    assert parked(desk) == [[("999", 40)]]
+
+
 async def test_where_no_service_has_a_price_nothing_is_begun() -> None:
     desk = await served()
     refused = await desk.charge(data("start", 0, group("400", asks=60), group("999", asks=60)))

@@ -7,7 +7,7 @@ what may have been executed is sent again after a reconnect, when the store itse
 of it. Only when the limit passes does the caller learn of a fault.
 
 Charges that are begun together are sent and waited for together; those of them that meet a fault
-then take the way of a single one, each with the time that is left since they were begun.
+go on by themselves, as single ones do, each with the time that is left since they were begun.
 """
 
 import asyncio
@@ -50,6 +50,7 @@ from ocs.usecases.ports import (
     LedgerUnavailable,
     OutcomeUnknown,
     Reply,
+    ReplyOfOne,
     ReverseCall,
     ReverseReply,
     SessionKey,
@@ -109,8 +110,8 @@ class ValkeyLedger:
         sent = self._written(call)
         return _Charging(self, sent, monotonic_s(), self._connection.execute_packed(sent.command))
 
-    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[list[Reply | Exception]]:
-        """Charge several sessions. The calls leave in this tick, in one write."""
+    def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[Sequence[ReplyOfOne]]:
+        """Make several charges. The calls leave in this tick, in one write."""
         begun_s = monotonic_s()
         try:
             sent = [self._written(call) for call in calls]
@@ -119,25 +120,24 @@ class ValkeyLedger:
         replies = self._connection.execute_all([each.command for each in sent])
         return self._each(calls) if replies is None else self._all(sent, begun_s, replies)
 
-    async def _each(self, calls: Sequence[ChargeCall]) -> list[Reply | Exception]:
+    async def _each(self, calls: Sequence[ChargeCall]) -> Sequence[ReplyOfOne]:
         """Charge calls that cannot be sent together: there is no link, or not room for them all."""
 
         async def alone(call: ChargeCall) -> Reply:
             return await self.charge(call)
 
         replies = await asyncio.gather(*map(alone, calls), return_exceptions=True)
-        return cast("list[Reply | Exception]", replies)
+        return cast("Sequence[ReplyOfOne]", replies)
 
     async def _all(
         self, sent: Sequence["_Sent"], begun_s: float, replies: Replies
-    ) -> list[Reply | Exception]:
-        answers: list[Reply | Exception] = []
-        for each, reply in zip(sent, await replies, strict=True):
-            if type(reply) is bytes and reply != _STALE:
-                answers.append(decode_reply(reply, each.label))
-            else:
-                answers.append(await _caught(self.conclude(each, begun_s, reply)))
-        return answers
+    ) -> Sequence[ReplyOfOne]:
+        return [
+            decode_reply(reply, each.label)
+            if type(reply) is bytes and reply != _STALE
+            else self.conclude(each, begun_s, reply)
+            for each, reply in zip(sent, await replies, strict=True)
+        ]
 
     async def conclude(self, sent: "_Sent", begun_s: float, reply: object) -> Reply:
         """Conclude a charge whose first reply is no result."""
@@ -388,11 +388,3 @@ class _Charging(Struct, frozen=True, gc=False):
         if type(reply) is bytes and reply != _STALE:
             return decode_reply(reply, self.sent.label)
         return (yield from self.ledger.conclude(self.sent, self.begun_s, reply).__await__())
-
-
-async def _caught(charge: Awaitable[Reply]) -> Reply | Exception:
-    """Wait for one of many charges: what becomes of it is not to keep the others from the end."""
-    try:
-        return await charge
-    except Exception as problem:  # noqa: BLE001 -- handed on, in its place
-        return problem

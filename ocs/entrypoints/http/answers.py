@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ocs.domain.events import MAIN_SERVICE
 from ocs.domain.explain import Explanation
+from ocs.domain.money import currency, format_money
 from ocs.domain.results import TRANSIENT
 from ocs.entrypoints.dialects import Decoded, Written
 from ocs.entrypoints.encoders.texts import description, money_text
@@ -186,8 +187,9 @@ class AnswerWriter:
         if answer.overrun_amount:
             body.cost.overrun = money_text(answer.overrun_amount, code)
         if answer.balance_told:
+            # A balance is another amount nearly each time: not worth remembering.
             body.balance = BalanceBody(
-                money_text(answer.available_amount, code),
+                format_money(answer.available_amount, currency(code)),
                 money_text(answer.held_amount, code),
                 code,
             )

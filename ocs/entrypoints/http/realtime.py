@@ -1,7 +1,8 @@
 """`POST /realtime`: one event or an array of them, charged and answered.
 
-It is reached in two ways: `answer` with a body that is there and a sender that is known, from the
-front that serves plain requests by itself, and `handle` with any request that aiohttp has read.
+It is reached in two ways: `begin` with a body that is there and a sender that is known, from the
+front that serves plain requests by itself, and `handle` with any request that aiohttp has read. The
+front's single events go in rounds (`rounds`).
 
 *Dialects.* A request names its event source, or the event does, or it is `default`; the source's
 dialect reads the body and writes the answer, also that of a refusal before anything is read.
@@ -38,11 +39,10 @@ from ocs.entrypoints.http.auth import Authenticator, Caller, Refused, Role
 from ocs.entrypoints.http.heads import IDEMPOTENCY_HEADER
 from ocs.entrypoints.http.named import request_in, source_named
 from ocs.entrypoints.http.responses import Answered
-from ocs.usecases.answer import Answer
+from ocs.entrypoints.http.rounds import ChargeAll, Request, Rounds, Tell
+from ocs.usecases.answer import Answer, AnswerOfOne
 
 Charge = Callable[[Event], Awaitable[Answer]]
-ChargeAll = Callable[[Sequence[Event]], Awaitable[list[Answer | Exception]]]
-"""Charges one event each of several sessions; an exception is the bug that one event met."""
 Observe = Callable[[str, Answer], None]
 """Told of each event that is answered here without being charged: its kind ("" if not known)."""
 
@@ -54,9 +54,6 @@ _HIT: Final = "Idempotency-Hit: true\r\n"
 
 
 _NONE: Final = Answer(code=ResultCode.RATING_FAILED)
-
-Begun = tuple[Event | None, Answer | Awaitable[Answer]]
-"""An event and its answer to come; or None, and the answer that it has already."""
 
 
 class RealtimeLimits(Struct, frozen=True, kw_only=True):
@@ -93,6 +90,7 @@ class Realtime:
         self.limits = limits
         self._charge = charge
         self._charge_all = charge_all
+        self._rounds = Rounds(charge_all, self._responded)
         self._dialects = dialects
         self._default = dialects[DEFAULT_SOURCE]
         self._wall_ms = wall_ms
@@ -124,9 +122,27 @@ class Realtime:
     ) -> Answered | Awaitable[Answered]:
         """Answer a body: at once where nothing is charged, else in what is to be awaited, once.
 
-        `source` is what the request names, if it does. A single event that can be charged has been
-        begun when this returns.
+        `source` is what the request names, if it does.
         """
+        taken = self._take(body, caller, idempotency_key, source)
+        return self._charged(taken) if isinstance(taken, Request) else taken
+
+    def begin(
+        self, body: bytes, caller: Caller, idempotency_key: str, source: str, tell: Tell
+    ) -> Answered | Awaitable[Answered] | None:
+        """Answer a body as `answer` does; None: it is told when its round is charged."""
+        taken = self._take(body, caller, idempotency_key, source)
+        if not isinstance(taken, Request):
+            return taken
+        if taken.event.emergency:
+            return self._charged(taken)
+        self._rounds.add(taken, tell)
+        return None
+
+    def _take(
+        self, body: bytes, caller: Caller, idempotency_key: str, source: str
+    ) -> Answered | Awaitable[Answered] | Request:
+        """Read a body; a single event that is to be charged is in hand when this returns."""
         now_ms = self._wall_ms()
         dialect = self._dialect(source) if source else self._default
         is_array = dialect.decoder.is_array(body)
@@ -141,11 +157,12 @@ class Realtime:
         decoded = dialect.decoder.decode(body, origin)
         if decoded.source and decoded.source != dialect.source:
             dialect = self._dialects[decoded.source]
-        begun = self._begin(decoded)
-        if begun[0] is None:
-            assert isinstance(begun[1], Answer)
-            return self._respond(begun[1], now_ms, dialect, decoded)
-        return self._conclude(begun, now_ms, dialect, decoded)
+        event = decoded.outcome
+        refusal = self._admit(event)
+        if refusal is not None:
+            return self._respond(refusal, now_ms, dialect, decoded)
+        assert type(event) is Event
+        return Request(event, decoded, dialect, now_ms)
 
     def broken(self) -> Answered:
         """Answer a request that a bug keeps from being answered; called where it is handled."""
@@ -157,10 +174,23 @@ class Realtime:
         """Return the dialect of a source; of one that is not there, the default one."""
         return self._dialects.get(source, self._default)
 
-    async def _conclude(
-        self, begun: Begun, now_ms: int, dialect: Dialect, decoded: Decoded
-    ) -> Answered:
-        return self._respond(await self._end(begun), now_ms, dialect, decoded)
+    async def _charged(self, request: Request) -> Answered:
+        """Charge a request by itself."""
+        outcome: Answer | Exception
+        try:
+            outcome = await self._charge(request.event)
+        except Exception as bug:  # noqa: BLE001 -- faults of the store are answers by now
+            outcome = bug
+        return self._responded(request, outcome)
+
+    def _responded(self, request: Request, outcome: Answer | Exception) -> Answered:
+        """Answer a request that is charged; raises nothing."""
+        self.in_flight -= 1
+        try:
+            answer = outcome if type(outcome) is Answer else _failed(request.event, outcome)
+            return self._respond(answer, request.now_ms, request.dialect, request.decoded)
+        except Exception:  # noqa: BLE001 -- of a round the others are to be answered
+            return self.broken()
 
     def _size_problem(self, body: bytes, *, is_array: bool) -> Answer | None:
         limit = self.limits.array_bytes if is_array else self.limits.body_bytes
@@ -186,19 +216,6 @@ class Realtime:
                         break
         return b"".join(parts)
 
-    def _begin(self, decoded: Decoded) -> Begun:
-        """Begin to answer an event: what is remembered leaves for the store in this tick."""
-        event = decoded.outcome
-        refusal = self._admit(event)
-        if refusal is not None:
-            return None, refusal
-        assert type(event) is Event
-        try:
-            return event, self._charge(event)
-        except Exception as bug:  # noqa: BLE001 -- only this event is to suffer from it
-            self.in_flight -= 1
-            return None, _failed(event, bug)
-
     def _admit(self, outcome: Event | Answer, *, late: bool = False) -> Answer | None:
         """Take an event in hand (None), or answer it without charging it.
 
@@ -212,19 +229,6 @@ class Realtime:
             return self._turn_away(outcome)
         self.in_flight += 1
         return None
-
-    async def _end(self, begun: Begun) -> Answer:
-        event, charging = begun
-        if event is None:
-            assert isinstance(charging, Answer)
-            return charging
-        assert not isinstance(charging, Answer)
-        try:
-            return await charging
-        except Exception as bug:  # noqa: BLE001 -- faults of the store are answers by now
-            return _failed(event, bug)
-        finally:
-            self.in_flight -= 1
 
     def _turn_away(self, event: Event) -> Answer:
         answer = Answer(
@@ -278,10 +282,10 @@ class Realtime:
             return False
         try:
             charged = await self._charge_all(events)
+            for position, event, one in zip(taken, events, charged, strict=True):
+                answers[position] = one if type(one) is Answer else await _settled(event, one)
         finally:
             self.in_flight -= len(taken)
-        for position, event, answer in zip(taken, events, charged, strict=True):
-            answers[position] = answer if type(answer) is Answer else _failed(event, answer)
         return any(answers[position].code in TRANSIENT for position in taken)
 
     def _refuse(self, answer: Answer, now_ms: int, dialect: Dialect) -> Answered:
@@ -327,6 +331,16 @@ def _rounds(decoded: list[Decoded]) -> list[list[int]]:
 def unknown_source() -> Answer:
     """Answer a request of an event source that is not there."""
     return Answer(code=ResultCode.INVALID_EVENT, field="source", reason="there is no such source")
+
+
+async def _settled(event: Event, charged: AnswerOfOne) -> Answer:
+    """Wait for an answer to come; answer a bug."""
+    try:
+        if isinstance(charged, Exception):
+            return _failed(event, charged)
+        return charged if isinstance(charged, Answer) else await charged
+    except Exception as bug:  # noqa: BLE001 -- faults of the store are answers by now
+        return _failed(event, bug)
 
 
 def _failed(event: Event, bug: object) -> Answer:

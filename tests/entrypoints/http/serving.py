@@ -62,6 +62,7 @@ RATING = RatingInfo("a-z", "2609", "Zambia mobile", "interval")
 class FakeCharger:
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.together: list[int] = []
         self.answers: dict[str, Answer | Exception] = {}
         self.gate: asyncio.Event | None = None
 
@@ -77,6 +78,7 @@ class FakeCharger:
         return answer or granted(event)
 
     async def charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
+        self.together.append(len(events))
         charges = [self.charge(event) for event in events]
         outcomes = await asyncio.gather(*charges, return_exceptions=True)
         return [one for one in outcomes if isinstance(one, Answer | Exception)]

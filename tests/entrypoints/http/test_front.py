@@ -287,7 +287,7 @@ async def test_a_server_that_stops_waits_no_longer_than_it_is_told() -> None:
     assert line.written == b""
 
 
-@pytest.mark.parametrize("where", ["_begin", "_respond"])
+@pytest.mark.parametrize("where", ["_take", "_respond"])
 async def test_a_bug_is_one_requests_failure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:

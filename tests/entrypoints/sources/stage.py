@@ -38,6 +38,7 @@ from ocs.usecases.charging import Charger, ChargingSettings
 from ocs.usecases.ports import CreditCall, Subscriber, WalletDefinition, WalletKey
 from tests.adapters.reference_ledger import ReferenceLedger
 from tests.domain.decks import deck, generation
+from tests.together import outcomes
 from tests.usecases.charging_desk import Held, Known
 
 NOW_MS: Final = 1_795_166_545_000
@@ -179,7 +180,7 @@ class Stage:
 
     async def _charge_all(self, events: Sequence[Event]) -> list[Answer | Exception]:
         self.events += events
-        answers = await self._charger.charge_all(events)
+        answers = await outcomes(await self._charger.charge_all(events))
         self.answers += [answer for answer in answers if isinstance(answer, Answer)]
         return answers
 
