@@ -218,7 +218,7 @@ def run(server: EmbeddedStore, *, examples: int, steps: int, restarts: bool = Fa
 
 
 def test_the_two_ledgers_agree(store_server: EmbeddedStore) -> None:
-    run(store_server, examples=40, steps=25)
+    run(store_server, examples=settings().max_examples * 2 // 5, steps=25)
 
 
 @pytest.mark.slow

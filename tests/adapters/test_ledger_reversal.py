@@ -32,6 +32,7 @@ from tests.adapters.calls import (
     use,
 )
 from tests.adapters.ledgers import Bench, real_bench
+from tests.together import outcomes
 
 SIXES = (Payer("minutes", 6, 1), MAIN_PAYER)
 CONFLICT, OK, UNKNOWN = ResultCode.CONFLICT, ResultCode.OK, ResultCode.UNKNOWN_SESSION
@@ -63,7 +64,7 @@ async def test_two_reversals_do_not_know_each_other(bench: Bench) -> None:
     """Not even where the journal wrote both charges in one millisecond."""
     await open_wallet(bench, 100)
     calls = [call("event", 0, use(n), session=session(f"e{n}")) for n in range(1, 9)]
-    answers = await bench.ledger.charge_all(calls)
+    answers = await outcomes(await bench.ledger.charge_all(calls))
     spent = [result_of(answer) for answer in answers if isinstance(answer, Reply)]
     replies = [await reverse(bench, result) for result in spent]
     assert [(reply.amount, reply.hit) for reply in replies] == [(n, False) for n in range(1, 9)]

@@ -54,7 +54,7 @@ def test_the_statuses_that_are_stated_are_those_that_are_returned(name: str) -> 
     assert returned <= set(re.findall(r"[A-Z]{2,}(?:_[A-Z]+)*", header(name)))
 
 
-def test_the_library_registers_the_seven_verbs() -> None:
+def test_the_library_registers_the_eight_verbs() -> None:
     assert assemble().verbs == {
         "charge",
         "credit",
@@ -63,6 +63,7 @@ def test_the_library_registers_the_seven_verbs() -> None:
         "expire",
         "define",
         "park",
+        "settle_parked",
     }
 
 

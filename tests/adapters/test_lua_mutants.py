@@ -20,6 +20,7 @@ from tests.adapters import (
     test_ledger_changes,
     test_ledger_debits,
     test_ledger_money,
+    test_ledger_parked,
     test_ledger_prices,
     test_ledger_reports,
     test_ledger_reversal,
@@ -29,6 +30,7 @@ from tests.adapters import (
 from tests.adapters.debit_mutants import DEBIT_MUTANTS
 from tests.adapters.ledgers import RealBench, real_bench
 from tests.adapters.lua_mutants import MUTANTS, Mutant
+from tests.adapters.parked_mutants import PARKED_MUTANTS
 from tests.adapters.price_mutants import PRICE_MUTANTS
 from tests.adapters.report_mutants import REPORT_MUTANTS
 from tests.adapters.short_way_mutants import SHORT_WAY_MUTANTS
@@ -50,7 +52,7 @@ def table_tests() -> Iterator[tuple[str, Case]]:
     tests = vars(test_ledger) | vars(test_ledger_money) | vars(test_ledger_prices)
     tests |= vars(test_ledger_short_ways) | vars(test_ledger_reports)
     tests |= vars(test_ledger_reversal) | vars(test_ledger_services) | vars(test_ledger_changes)
-    tests |= vars(test_ledger_debits)
+    tests |= vars(test_ledger_debits) | vars(test_ledger_parked)
     for name, test in tests.items():
         if not name.startswith("test_") or "bench" not in signature(test).parameters:
             continue
@@ -87,6 +89,7 @@ async def first_failure(url: str, overrides: dict[str, str]) -> str:
     return ""
 
 
+@pytest.mark.slow
 async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
     assert await first_failure(store_server.url, {}) == ""
 
@@ -94,7 +97,7 @@ async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mutant",
-    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS + REPORT_MUTANTS + DEBIT_MUTANTS,
+    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS + REPORT_MUTANTS + DEBIT_MUTANTS + PARKED_MUTANTS,
     ids=lambda mutant: mutant.name.replace(" ", "-"),
 )
 async def test_a_fault_is_caught(mutant: Mutant, store_server: EmbeddedStore) -> None:

@@ -20,6 +20,7 @@ from tests.adapters.calls import NOW_MS
 from tests.adapters.memory_directory import MemoryDirectory
 from tests.adapters.reference_ledger import ReferenceLedger
 from tests.domain.decks import deck, generation
+from tests.together import outcomes
 
 EUR = 1_000_000
 CENT = 10_000
@@ -32,6 +33,10 @@ PRICES = generation(
 TARIFFS = plan_tariffs("calls", "texts", "bytes")
 STANDARD = Plan("standard", TARIFFS)
 """0.06 for a begun minute, 0.09 for each 60 messages begun."""
+
+_ALICE = Subscriber(
+    identity="alice", account="alice", wallet_group="alice", plan="standard", currency="EUR"
+)
 
 
 class Known(MemoryDirectory):
@@ -71,10 +76,11 @@ class Desk:
 
     async def know(self) -> None:
         """Write down who alice is; her wallet may be missing."""
-        alice = Subscriber(
-            identity="alice", account="alice", wallet_group="alice", plan="standard", currency="EUR"
-        )
-        await self._directory.put_subscriber("demo", alice)
+        await self._directory.put_subscriber("demo", _ALICE)
+
+    async def also(self, identity: str) -> None:
+        """Let somebody else use what alice pays."""
+        await self._directory.put_subscriber("demo", replace(_ALICE, identity=identity))
 
     async def open(
         self, amount: int, *buckets: Bucket, floor: int = 0, active: bool = True
@@ -102,7 +108,7 @@ class Desk:
         return await self._charger.charge(event)
 
     async def charge_all(self, *events: Event) -> list[Answer | Exception]:
-        return await self._charger.charge_all(events)
+        return await outcomes(await self._charger.charge_all(events))
 
     async def twice(self, event: Event) -> Answer:
         """Charge an event, and again as clients do, at another time; the answer is the same one."""

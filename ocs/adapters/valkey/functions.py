@@ -21,6 +21,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Protocol
@@ -47,6 +48,7 @@ LUA_FILES = (
     "expire.lua",
     "define.lua",
     "park.lua",
+    "settle_parked.lua",
 )
 GENERATION = "ocs_v1"
 PLACEHOLDER = "@LIBRARY@"
@@ -100,8 +102,12 @@ def _text(source: Traversable, name: str, overrides: Mapping[str, str]) -> str:
     return (source / name).read_text(encoding="utf-8")
 
 
+@lru_cache(maxsize=4)
 def _numbered(body: str) -> str:
-    """Writes the numbers where their names stand. Line numbers stay as they are."""
+    """Writes the numbers where their names stand. Line numbers stay as they are.
+
+    It is most of the work of `assemble`, which a command asks for several times.
+    """
     numbers: dict[str, str] = {}
     for names, values in _NUMBERS.findall(body):
         numbers.update(zip(names.split(", "), values.split(", "), strict=True))

@@ -140,7 +140,7 @@ class ValkeyStream:
         )
 
     async def read(self, partition: int, after: EntryId, count: int) -> list[RawEntry]:
-        reply = await _answered(
+        reply = await answered(
             self._connection.execute(
                 "XRANGE",
                 self._keys[partition].journal,
@@ -164,7 +164,7 @@ class ValkeyStream:
         await self._script(_TELL, (JOURNAL_KEY,), msgspec.json.encode(status))
 
     async def _script(self, script: str, keys: tuple[str, ...], *rest: Argument) -> Reply:
-        return await _answered(self._connection.execute("EVAL", script, len(keys), *keys, *rest))
+        return await answered(self._connection.execute("EVAL", script, len(keys), *keys, *rest))
 
 
 async def journal_status(connection: Connection) -> JournalStatus | None:
@@ -178,14 +178,14 @@ async def journal_status(connection: Connection) -> JournalStatus | None:
 
 async def journal_folder_id(connection: Connection) -> str:
     """Read which folder the journal is written into; empty when it was never drained."""
-    told = await _answered(connection.execute("HGET", JOURNAL_KEY, "folder"))
+    told = await answered(connection.execute("HGET", JOURNAL_KEY, "folder"))
     return told.decode() if isinstance(told, bytes) else ""
 
 
 async def find_entry(connection: Connection, partition: int, wanted: EntryId) -> RawEntry | None:
     """Find an entry that the stream still has."""
     spelled = spell_id(wanted)
-    reply = await _answered(connection.execute("XRANGE", Keys(partition).journal, spelled, spelled))
+    reply = await answered(connection.execute("XRANGE", Keys(partition).journal, spelled, spelled))
     page = cast("list[tuple[bytes, list[bytes]]]", reply)
     return (page[0][0], page[0][1][1]) if page else None
 
@@ -213,7 +213,7 @@ def posted(partition: int, raw: RawEntry) -> Posted:
     )
 
 
-async def _answered(reply: Awaitable[Reply]) -> Reply:
+async def answered(reply: Awaitable[Reply]) -> Reply:
     """Translate faults."""
     try:
         return await reply

@@ -7,12 +7,17 @@
     {p017}j                             the journal (stream)
     {p017}f                             the fence of its drainer (journal.py)
     {p017}unrated, …late, …emergency    parked events (streams)
+    {p017}m                             settlements of parked events that are under way (hash)
+    {p017}g                             the fence of who settles them (parked.py)
     {p017}c:demo/acme/acme/20412        finished CDRs of an account and day that are known (hash)
     {p017}r:demo/acme/<reference>       a credit that was carried out
     {p017}o:<stream>:<address>:<req>    an event that was parked
     n:demo/441632960001, a:demo/acme    subscribers and accounts (directory)
     ocs:partitions                      the number of partitions, fixed at the first start
     ocs:journal                         who drains the journal, where to, and how it stands
+    ocs:parked                          which output parked events are settled into, and the epoch
+    ocs:work:{cdr}:shares, …            pieces of CDR files that sidecars share (work_stream.py)
+    ocs:reratings                       where re-ratings are written down, and which there are
 
 A wallet's partition is crc32 of its address modulo the number of partitions. The tag in braces puts
 all keys of a partition into one cluster slot, so that one call can name them all. Addresses are
@@ -27,6 +32,8 @@ from ocs.usecases.addresses import quoted
 PARTITIONS_KEY: Final = "ocs:partitions"
 """Says with how many partitions a store was begun, and in which form its records are."""
 JOURNAL_KEY: Final = "ocs:journal"
+PARKED_KEY: Final = "ocs:parked"
+RERATINGS_KEY: Final = "ocs:reratings"
 
 
 def partition_of(address: str, partitions: int) -> int:
@@ -52,7 +59,16 @@ def account_key(tenant: str, account: str) -> str:
 class Keys:
     """The keys of one partition."""
 
-    __slots__ = ("deadlines", "fence", "journal", "label", "reversals", "tag")
+    __slots__ = (
+        "deadlines",
+        "fence",
+        "journal",
+        "label",
+        "parked_fence",
+        "reversals",
+        "settlements",
+        "tag",
+    )
 
     def __init__(self, partition: int) -> None:
         self.label = label(partition)
@@ -61,6 +77,8 @@ class Keys:
         self.journal = f"{self.tag}j"
         self.fence = f"{self.tag}f"
         self.reversals = f"{self.tag}x"
+        self.settlements = f"{self.tag}m"
+        self.parked_fence = f"{self.tag}g"
 
     def wallet(self, address: str) -> str:
         """Spell the key of a wallet."""
@@ -89,3 +107,17 @@ class Keys:
     def parked(self, stream: str, address: str, request: str) -> str:
         """Spell the key that remembers a parked event."""
         return f"{self.tag}o:{stream}:{address}:{quoted(request)}"
+
+
+class WorkKeys:
+    """The keys of one queue of shared work."""
+
+    __slots__ = ("aside", "known", "output", "reasons", "shares")
+
+    def __init__(self, name: str) -> None:
+        begin = f"ocs:work:{{{quoted(name)}}}:"
+        self.shares = f"{begin}shares"
+        self.known = f"{begin}known"
+        self.aside = f"{begin}aside"
+        self.reasons = f"{begin}reasons"
+        self.output = f"{begin}output"
