@@ -13,7 +13,7 @@ from ocs.usecases.journal import Posted
 
 
 class PartitionExported(Struct, frozen=True):
-    """What was written of one partition; `open_sessions` are not released, and in no CDR."""
+    """What was written of one partition; `open_sessions` are not over, and in no CDR."""
 
     partition: int
     entries: int

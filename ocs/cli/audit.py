@@ -106,7 +106,7 @@ def export(
     directory: DirectoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write all entries, and a CDR for each released session, as Parquet."""
+    """Write all entries, and a CDR for each session that is over, as Parquet."""
     try:
         done = exported(settings_of(config, directory), to)
         shown = not as_json and people().is_terminal
@@ -120,7 +120,7 @@ def export(
     still_open = sum(part.open_sessions for part in parts)
     typer.echo(
         f"exported {entries} entries and {cdrs} CDRs of {len(parts)} partitions to {to};"
-        f" {still_open} sessions are not released"
+        f" {still_open} sessions are still open"
     )
 
 

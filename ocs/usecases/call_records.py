@@ -1,17 +1,20 @@
-"""CDRs out of the journal: what was charged online, one record for each session that was released.
+"""CDRs out of the journal: what was charged online, a record for each session that is over.
 
 A record adds up what the entries of a session say: units and money by price, what each bucket paid,
 the numbers, the plan and the tariff generation of its first entry, and the times of its first and
-its last. A one-shot event is a record by itself. A report that comes after the release makes a
-record of its own, with what it moved and `reports` 1: records of one session are to be added.
+its last. A one-shot event is a record by itself. A session is over when it is released, or when it
+expires. What is reported after that makes a record of its own, with what it moved: records of one
+session are to be added. Those that are still open are told apart (`open_records`), as far as they
+have come.
 
-What the journal does not say: tax (a price holds it, but does not say how much it is), and within
-one report that spans a change of the price, how much of it was before; the price told is the one
-that the report ended with.
+What the journal does not say, and no record can: within one report that spans a change of the
+price, how much of it was before (an entry keeps one price for each service, the one that the report
+ended with); and tax, which is part of a price and not told beside it. Both are what the call costs
+by its tariffs, which `ocs rate` and rated CDRs tell step by step.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -96,7 +99,11 @@ class EntryRow(Struct, frozen=True, kw_only=True):
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
-    """One finished usage. `opened_ms` and `closed_ms` are the store's clock, 0 where not known."""
+    """What was charged of one usage, of which the last entry is of this `kind`.
+
+    `opened_ms` and `closed_ms` are the store's clock, `started_ms` and `released_ms` the client's,
+    of the first entry and of the last. Those of the beginning are 0 where it is not known.
+    """
 
     transaction_id: str
     partition: int
@@ -107,6 +114,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     kind: str
     about: About
     opened_ms: int
+    started_ms: int
     closed_ms: int
     released_ms: int
     reports: int
@@ -151,46 +159,58 @@ def row_of(posted: Posted) -> EntryRow:
 
 
 class CallRecords:
-    """Adds up the entries of one partition, in their order; holds what is not released yet."""
+    """Adds up the entries of one partition, in their order; holds what is not over yet."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Tally] = {}
 
     @property
     def open_sessions(self) -> int:
-        """Sessions of which no release was seen."""
+        """Sessions that are not over."""
         return len(self._open)
+
+    def open_records(self) -> Iterator[CallRecord]:
+        """Yield what those have come to so far."""
+        return (tally.record() for tally in self._open.values())
 
     def add(self, posted: Posted) -> CallRecord | None:
         """Take an entry; the record, if it ends one."""
         entry = posted.entry
+        if entry.state == State.EXPIRED and entry.kind not in _CHARGES:
+            tally = self._open.pop(entry.subject, None)
+            return None if tally is None else tally.record(posted)
         if entry.kind == Kind.EVENT:
-            tally = _Tally(posted)
-        elif entry.kind in _CHARGES:
-            known = entry.subject in self._open
-            tally = self._open.pop(entry.subject) if known else _Tally(posted)
-        else:
+            return _Tally(posted).record()
+        if entry.kind not in _CHARGES:
             return None
-        tally.add(posted)
-        if entry.kind == Kind.EVENT or entry.state == State.CLOSED:
-            return tally.record(posted)
+        tally = self._open.pop(entry.subject, None)
+        if tally is None:
+            tally = _Tally(posted)
+        else:
+            tally.add(posted)
+        if entry.state == State.CLOSED:
+            return tally.record()
         if entry.state != State.REFUSED:
             self._open[entry.subject] = tally
         return None
 
 
 class _Tally:
-    """What a session comes to so far."""
+    """What a session comes to so far, its first entry included."""
 
     def __init__(self, first: Posted) -> None:
         self.about = about_of(first)
-        self.opened_ms = first.entry.at_ms if first.entry.kind != Kind.RELEASE else 0
+        is_begun = first.entry.kind != Kind.RELEASE
+        self.opened_ms = first.entry.at_ms if is_begun else 0
+        self.started_ms = first.event_ms if is_begun else 0
         self.answer_ms = 0
         self.reports = self.overrun = 0
         self.uses: dict[PricedUse, PricedUse] = {}
         self.buckets: Counter[str] = Counter()
+        self.add(first)
 
     def add(self, posted: Posted) -> None:
+        self.last = posted
         self.reports += 1
         self.answer_ms = self.answer_ms or about_of(posted).answer_ms
         for use in _uses(posted):
@@ -203,7 +223,9 @@ class _Tally:
         if posted.result:
             self.overrun += posted.result.overrun_amount
 
-    def record(self, last: Posted) -> CallRecord:
+    def record(self, expiry: Posted | None = None) -> CallRecord:
+        """Make the record; where the session expired, the entry that says so ends it."""
+        last = expiry or self.last
         entry = last.entry
         account, session_id = _session(entry.subject)
         return CallRecord(
@@ -216,8 +238,9 @@ class _Tally:
             kind=entry.kind,
             about=replace(self.about, answer_ms=self.answer_ms),
             opened_ms=self.opened_ms,
+            started_ms=self.started_ms,
             closed_ms=entry.at_ms,
-            released_ms=last.event_ms,
+            released_ms=self.last.event_ms,
             reports=self.reports,
             units=sum(use.units for use in self.uses.values()),
             amount=sum(use.amount for use in self.uses.values()),

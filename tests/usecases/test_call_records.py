@@ -94,7 +94,8 @@ def test_a_call() -> None:
         "call-1",
         "017-40-0",
     )
-    assert (record.opened_ms, record.closed_ms, record.released_ms) == (10, 40, 39)
+    assert (record.opened_ms, record.started_ms) == (10, 9)
+    assert (record.closed_ms, record.released_ms) == (40, 39)
     assert (record.reports, record.units, record.amount, record.overrun_amount) == (4, 129, 65, 28)
     assert record.uses == (
         PricedUse("0", "", "a-z", "44", "United Kingdom", "timed", 60, 40),
@@ -133,13 +134,34 @@ def test_a_use_without_a_price() -> None:
     assert record.uses == (PricedUse("0", "", "", "", "", "", 10, 0),)
 
 
-def test_a_session_that_expired_may_be_released() -> None:
-    (record,) = records(
-        posted(10, "start", "open"),
-        msgspec.structs.replace(posted(20, "expire", "expired"), result=None, ratings=(), info=""),
-        posted(30, "release", "closed", (5, 1)),
+def expiry(number: int) -> Posted:
+    return msgspec.structs.replace(
+        posted(number, "expire", "expired", changes=(change("main", 0, -9),)),
+        result=None,
+        ratings=(),
+        info="",
     )
-    assert (record.reports, record.opened_ms) == (2, 10)
+
+
+def test_a_session_that_expired_is_over() -> None:
+    (record,) = records(
+        posted(10, "start", "open"), posted(15, "update", "open", (5, 1)), expiry(20)
+    )
+    assert (record.kind, record.transaction_id) == ("expire", "017-20-0")
+    assert (record.started_ms, record.released_ms, record.closed_ms) == (9, 14, 20)
+    assert (record.reports, record.units, record.amount) == (2, 5, 1)
+    assert record.about == msgspec.convert(ABOUT, About)
+
+
+def test_what_is_reported_after_the_expiry_is_a_record_of_its_own() -> None:
+    first, second = records(
+        posted(10, "start", "open"), expiry(20), posted(30, "release", "closed", (5, 1))
+    )
+    assert (first.reports, first.units, second.reports, second.units) == (1, 0, 1, 5)
+
+
+def test_an_expiry_of_what_nobody_has_seen_is_no_record() -> None:
+    assert records(expiry(20)) == []
 
 
 def test_a_report_after_the_release_is_a_record_of_its_own() -> None:
@@ -174,7 +196,11 @@ def test_what_is_refused_or_open_is_no_record() -> None:
     assert adding.add(posted(10, "start", "refused")) is None
     assert adding.open_sessions == 0
     assert adding.add(posted(20, "start", "open", subject="demo/acme/acme/call-2")) is None
+    assert adding.add(posted(30, "update", "open", (7, 3), subject="demo/acme/acme/call-2")) is None
     assert adding.open_sessions == 1
+    (still_open,) = adding.open_records()
+    assert (still_open.session_id, still_open.kind) == ("call-2", "update")
+    assert (still_open.reports, still_open.units, still_open.amount) == (2, 7, 3)
 
 
 def test_an_entry_as_a_row() -> None:

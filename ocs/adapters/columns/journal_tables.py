@@ -1,13 +1,14 @@
 """The journal as Parquet, for whatever reads tables: its entries, and the CDRs that they come to.
 
     <folder>/entries/partition=017/00000000.parquet
-    <folder>/cdrs/partition=017/00000000.parquet
+    <folder>/cdrs/partition=017/00000000.parquet      what is over
+    <folder>/open/partition=017/00000000.parquet      what is not, as far as it has come
 
 Written in parts of a bounded number of rows, each under another name first, so that a file that is
 there is whole. Amounts are integers of the currency's smallest step, as everywhere; times are UTC.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,13 @@ from ocs.usecases.journal import Posted
 ROWS: Final = 100_000
 """Of one file: about 100 MB of memory while it is filled."""
 
+CALLS: Final = "cdrs"
+OPEN: Final = "open"
+
+_MAY_BE_UNKNOWN: Final = (
+    *("opened_ms", "started_ms", "released_ms", "event_ms", "answer_ms", "reported_ms"),
+    "currency",
+)
 _USES: Final = pl.List(
     pl.Struct(
         {
@@ -77,6 +85,7 @@ ENTRIES: Final[dict[str, Any]] = {
 CDRS: Final[dict[str, Any]] = {
     **_WHO,
     "opened_ms": _MOMENT,
+    "started_ms": _MOMENT,
     "closed_ms": _MOMENT,
     "released_ms": _MOMENT,
     "reports": pl.Int64,
@@ -90,7 +99,7 @@ CDRS: Final[dict[str, Any]] = {
 
 
 class Exported(Struct, frozen=True):
-    """What was written of one partition; `open_sessions` are not released, and in no CDR."""
+    """What was written of one partition; `open_sessions` are not over, and in no CDR."""
 
     entries: int
     cdrs: int
@@ -129,15 +138,30 @@ class _Table:
 def export(folder: Path, partition: int, journal: Iterable[Posted]) -> Exported:
     """Write the tables of one partition. Raises `OSError`."""
     entries = _Table(folder / "entries", partition, ENTRIES)
-    cdrs, records = _Table(folder / "cdrs", partition, CDRS), CallRecords()
+    cdrs, still_open = export_calls(folder, partition, _copied(journal, entries))
+    entries.flush()
+    return Exported(entries.rows, cdrs, still_open)
+
+
+def export_calls(folder: Path, partition: int, journal: Iterable[Posted]) -> tuple[int, int]:
+    """Write what the entries of one partition come to; how many are over, and open. `OSError`."""
+    cdrs, records = _Table(folder / CALLS, partition, CDRS), CallRecords()
     for posted in journal:
-        entries.add(row_of(posted))
         record = records.add(posted)
         if record is not None:
             cdrs.add(record)
-    entries.flush()
     cdrs.flush()
-    return Exported(entries.rows, cdrs.rows, records.open_sessions)
+    still_open = _Table(folder / OPEN, partition, CDRS)
+    for record in records.open_records():
+        still_open.add(record)
+    still_open.flush()
+    return cdrs.rows, still_open.rows
+
+
+def _copied(journal: Iterable[Posted], entries: _Table) -> Iterator[Posted]:
+    for posted in journal:
+        entries.add(row_of(posted))
+        yield posted
 
 
 def _flat(row: EntryRow | CallRecord) -> dict[str, Any]:
@@ -146,7 +170,7 @@ def _flat(row: EntryRow | CallRecord) -> dict[str, Any]:
     flat["attributes"] = bytes(row.about.attributes).decode()
     flat["uses"] = [msgspec.structs.asdict(use) for use in row.uses]
     flat["buckets"] = [msgspec.structs.asdict(use) for use in row.buckets]
-    for name in ("opened_ms", "released_ms", "event_ms", "answer_ms", "reported_ms", "currency"):
+    for name in _MAY_BE_UNKNOWN:
         if name in flat:
             flat[name] = flat[name] or None
     del flat["about"], flat["partition"], flat["rated_numbers"]

@@ -119,34 +119,48 @@ class Journal:
     def checkpoint(self, partition: int) -> Checkpoint:
         return read_checkpoint(self.folder, self.heads, partition)
 
-    def history(self, partition: int) -> Iterator[RawEntry]:
-        """Yield all entries of a partition, from the first."""
+    def history(self, partition: int, since: EntryId = NOWHERE) -> Iterator[RawEntry]:
+        """Yield all entries of a partition from an id on, and what stands in its reel before it."""
         head = self.heads.of(partition)
-        blocks = read_blocks(self.folder, partition, head, begin(self.heads.id, partition))
+        start = begin(self.heads.id, partition)
+        if since > NOWHERE and head.reel:
+            start = self._start_of(partition, self._reel_with(partition, since))
+        blocks = read_blocks(self.folder, partition, head, start)
         return itertools.chain.from_iterable(block.unpack() for block, _ in blocks)
 
     def find(self, partition: int, wanted: EntryId) -> RawEntry | None:
-        """Find one entry; the reel that may have it is found by what its neighbours begin with."""
+        """Find one entry."""
         head = self.heads.of(partition)
         if not head.reel or wanted > head.last:
             return None
-        low, high = 1, head.reel
+        start = self._start_of(partition, self._reel_with(partition, wanted))
+        for block, _ in read_blocks(self.folder, partition, head, start):
+            if wanted <= block.last:
+                return next((e for e in block.unpack() if parse_id(e[0].decode()) == wanted), None)
+        return None
+
+    def _reel_with(self, partition: int, wanted: EntryId) -> int:
+        """Find the reel that may have an entry, by what its neighbours begin with."""
+        low, high = 1, self.heads.of(partition).reel
         while low < high:
             middle = (low + high + 1) // 2
             if self._first(partition, middle) <= wanted:
                 low = middle
             else:
                 high = middle - 1
-        path = reel_path(self.folder, partition, low)
-        with path.open("rb") as file:
-            reel = read_reel_head(file)
+        return low
+
+    def _start_of(self, partition: int, number: int) -> Bookmark:
+        """Return the place before a reel."""
+        path = reel_path(self.folder, partition, number)
+        try:
+            with path.open("rb") as file:
+                reel = read_reel_head(file)
+        except OSError as error:
+            raise ReelFault(f"{path} cannot be read: {error.strerror}") from None
         if reel is None:
             raise DamagedReel(f"{path} is no reel")
-        start = Bookmark(low, REEL_HEAD_BYTES, reel.chain.hex(), reel.entries)
-        for block, _ in read_blocks(self.folder, partition, head, start):
-            if wanted <= block.last:
-                return next((e for e in block.unpack() if parse_id(e[0].decode()) == wanted), None)
-        return None
+        return Bookmark(number, REEL_HEAD_BYTES, reel.chain.hex(), reel.entries)
 
     def _first(self, partition: int, number: int) -> EntryId:
         path = reel_path(self.folder, partition, number)

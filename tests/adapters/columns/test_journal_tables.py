@@ -31,6 +31,9 @@ def test_entries_and_cdrs(tmp_path: Path) -> None:
     assert cdr["opened_ms"] == datetime.fromtimestamp(1, UTC)
     assert cdr["buckets"] == [{"bucket": "main", "debited": 40}]
     assert cdr["uses"][0]["destination"] == "United Kingdom"
+    (still_open,) = pl.read_parquet(tmp_path / "open", hive_partitioning=True).to_dicts()
+    assert still_open.keys() == cdr.keys()
+    assert (still_open["session_id"], still_open["units"]) == ("call-2", 0)
 
 
 def test_a_file_has_so_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,41 @@ def test_an_entry_is_found_by_its_id(folder: Path) -> None:
     assert journal.find(18, (1_002, 0)) is None
 
 
+def test_a_history_may_begin_with_the_reel_of_an_entry(folder: Path) -> None:
+    reels = opened(folder, SMALL)
+    for number in range(1, 41):
+        reels.append(17, [entry(number)], 0)
+    reels.commit()
+    journal = open_journal(folder)
+    assert journal is not None
+    assert journal.end(17).entries == 40
+    whole = entries(1, 40)
+    assert list(journal.history(17)) == whole
+    lengths = []
+    for number, wanted in enumerate(whole):
+        read = list(journal.history(17, parse_id(wanted[0].decode())))
+        assert wanted in read
+        assert read == whole[-len(read) :]
+        lengths.append(len(read) - (len(whole) - number))
+    assert 0 < max(lengths) < 20
+    assert list(journal.history(17, (10**9, 0))) == list(journal.history(17, (1_040, 1)))
+    assert list(journal.history(18, (10**9, 0))) == []
+
+
+def test_a_history_does_not_begin_with_a_reel_that_is_damaged_or_gone(folder: Path) -> None:
+    reels = opened(folder)
+    reels.append(17, entries(1, 9), 0)
+    reels.commit()
+    journal = open_journal(folder)
+    assert journal is not None
+    reel(folder).write_bytes(b"no reel")
+    with pytest.raises(DamagedReel, match="is no reel"):
+        journal.history(17, (1, 0))
+    reel(folder).unlink()
+    with pytest.raises(ReelFault, match="cannot be read"):
+        journal.history(17, (1, 0))
+
+
 def test_a_reel_that_is_damaged_or_gone_is_not_searched(folder: Path) -> None:
     reels = opened(folder, SMALL)
     for number in range(1, 40):
