@@ -27,7 +27,7 @@ _WHO: Final = ("tenant", "account", "wallet_group", "currency", "debit_day")
 _TALKED_MS: Final = pl.when(pl.col("usage_type") == VOICE).then(
     pl.coalesce("duration_ms", pl.col("units") * _SECOND_MS)
 )
-_ENDED_MS: Final = pl.coalesce("end_ms", pl.col("used_ms") + _TALKED_MS.fill_null(0), "used_ms")
+ENDED_MS: Final = pl.coalesce("end_ms", pl.col("used_ms") + _TALKED_MS.fill_null(0), "used_ms")
 """When a use ended, of which each CDR that was rated says something."""
 
 
@@ -39,7 +39,7 @@ def bills_of(rated: pl.DataFrame) -> Iterator[Bill]:
     owed = (
         rated.with_row_index("row")
         .filter(pl.col("amount") > 0)
-        .with_columns(debit_day=_ENDED_MS // DAY_MS)
+        .with_columns(debit_day=ENDED_MS // DAY_MS)
     )
     gathered = owed.group_by(_WHO, maintain_order=True).agg("row", "cdr_id", "session_id", "amount")
     for tenant, account, group, currency, day, rows, ids, sessions, amounts in gathered.iter_rows():

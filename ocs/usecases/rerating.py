@@ -1,0 +1,349 @@
+"""Rating a period again by other tariffs: what would change, and putting accounts right by it.
+
+    rated CDRs ──┐                                 ┌─► report: old, new, difference
+                 ├─► uses ──► the column rater ──► differences
+    the journal ─┘            (new tariffs)        └─► page ──► one adjustment for each account
+
+What was charged is never edited. A *page* says of each use by how much its price differs from what
+was charged for it so far, and applying it moves the sum of an account by one credit or charge to
+`main`. The pages of one *book* add up: what a use was charged so far is what it was charged when it
+was used, and what all pages have moved for it since. So the same tariffs a second time find nothing
+to do, and the former ones give back what the others took, to the last unit.
+
+A page is decided first and applied then. It is whole on disk before any money moves, its id is part
+of every reference, and the ledger moves money once for a reference. So whoever comes after a kill
+applies the same page, whatever tariffs and files say by then, and comes to the same. What was
+refused (a charge below the floor, an account that is gone) has not moved: it is told, the others
+go on, and the next page has it again.
+
+Only what was taken from an account is put right: a CDR that was debited, and what was settled
+online in money. Not what is only recorded, nor what a bucket of units paid: how many units of it a
+price would have asked for cannot be told afterwards, and units are not money.
+
+Rejected: an adjustment for each use (a million entries in the journal, each a round trip, for one
+line of an invoice); recomputing a page after a kill (a file that was added in between would change
+an amount under the same reference); the sums alone without the uses (no second page could tell
+what the first one had moved for them).
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from ocs.domain.money import MAX_AMOUNT
+from ocs.domain.results import ResultCode
+from ocs.domain.wallet import MAIN
+from ocs.usecases.crediting import MAX_REFERENCE, CreditKind
+from ocs.usecases.ports import Account, CreditCall, CreditReply, Directory, WalletKey
+
+AT_ONCE: Final = 100
+"""Adjustments that are on their way to the store at once: a millisecond of its time."""
+RESUMED_FOR_MS: Final = 29 * 86_400_000
+"""How long a page may be gone on with: the ledger remembers its references for 30 days."""
+
+
+class Period(Struct, frozen=True):
+    """From an instant up to, and without, another one."""
+
+    from_ms: int
+    to_ms: int
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which uses are rated again: by tenant the period in which they began; empty means any.
+
+    `prefixes` are those of the called number, `destinations` what it was charged as.
+    """
+
+    periods: Mapping[str, Period]
+    accounts: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+class By(StrEnum):
+    """What a report tells differences apart by."""
+
+    DESTINATION = "destination"
+    ACCOUNT = "account"
+    DAY = "day"
+
+
+class Line(Struct, frozen=True):
+    """The uses of one kind whose price changes. `due` is what of the difference may be applied."""
+
+    tenant: str
+    currency: str
+    key: str
+    uses: int
+    old: int
+    new: int
+    difference: int
+    due: int
+
+
+class Biggest(Struct, frozen=True):
+    """One use whose price changes by much."""
+
+    tenant: str
+    account: str
+    source: str
+    use_id: str
+    destination: str
+    units: int
+    currency: str
+    old: int
+    new: int
+    difference: int
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """What rating again came to. `uses` were compared, of which the price of `changed` differs.
+
+    `left_out` are uses that were not compared, by why; `not_applied` those that are not put right
+    although their price differs or cannot be told.
+    """
+
+    uses: int
+    changed: int
+    left_out: Mapping[str, int]
+    not_applied: Mapping[str, int]
+    lines: Sequence[Line]
+    biggest: Sequence[Biggest]
+
+
+class Due(Struct, frozen=True, order=True):
+    """What an account is to be charged more, below zero to get back, for so many uses."""
+
+    tenant: str
+    account: str
+    wallet_group: str
+    currency: str
+    amount: int
+    uses: int
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of the adjustment of an account. OK: it has moved, now or before.
+
+    `transaction_id` is empty where nothing was to be moved, because the differences cancel out.
+    """
+
+    tenant: str
+    account: str
+    wallet_group: str
+    currency: str
+    amount: int
+    uses: int
+    code: ResultCode
+    transaction_id: str = ""
+    reason: str = ""
+
+
+class Page(Protocol):
+    """One decided re-rating, on disk. Raises `OSError`."""
+
+    @property
+    def name(self) -> str:
+        """No other page is called so."""
+        ...
+
+    @property
+    def decided_ms(self) -> int:
+        """When it was decided."""
+        ...
+
+    def dues(self) -> Sequence[Due]:
+        """Say what each account is due."""
+        ...
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """Say what has become of accounts so far."""
+        ...
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Write down what became of accounts, durably."""
+        ...
+
+    def close(self) -> None:
+        """Every account has its outcome: from now on the page counts."""
+        ...
+
+
+class Bookmark(Protocol):
+    """What the store knows of the book that its adjustments are written in.
+
+    Raises `LedgerUnavailable` and `OutcomeUnknown`.
+    """
+
+    async def book(self) -> str:
+        """Return which book it is; empty, if there is none."""
+        ...
+
+    async def begin(self, mine: str) -> str:
+        """Return which book it is; `mine`, if there was none."""
+        ...
+
+    async def pages(self) -> frozenset[str]:
+        """Return the names of all pages of which anything may have moved."""
+        ...
+
+    async def add(self, page: str) -> str:
+        """Note a page, before anything of it moves; return the one that has its number."""
+        ...
+
+
+class Adjuster(Protocol):
+    """The part of the ledger that adjusts."""
+
+    async def credit(self, call: CreditCall) -> CreditReply:
+        """As `Ledger.credit`."""
+        ...
+
+    async def store_ms(self) -> int:
+        """As `Ledger.store_ms`."""
+        ...
+
+
+class CannotApply(Exception):
+    """Nothing may be applied; the message is for people."""
+
+
+class Adjusting:
+    """The use case. It may be asked to apply the same page as often as one likes."""
+
+    def __init__(self, adjuster: Adjuster, directory: Directory, bookmark: Bookmark) -> None:
+        self._adjuster = adjuster
+        self._directory = directory
+        self._bookmark = bookmark
+
+    async def check(self, book: str, pages: Mapping[str, bool]) -> None:
+        """Hold a book against what the store knows: each must have what the other one says moved.
+
+        `pages`: whether anything of each is noted as moved. Raises `CannotApply`: by another book,
+        or one that lost a page, uses would be adjusted again; by one of another store, or in a
+        store that was brought back from an older copy, they would be taken for adjusted.
+        """
+        known = await self._bookmark.pages()
+        if pages and not await self._bookmark.book():
+            raise CannotApply(
+                "this store knows of no re-rating, and the folder holds some: they are of another"
+                " store, or this one was made anew; name another folder"
+            )
+        found = await self._bookmark.begin(book)
+        if found != book:
+            raise CannotApply(
+                f"adjustments of this store are written in another folder (book {found}): use that"
+                " one, only there is what was adjusted already"
+            )
+        lost = sorted(known - pages.keys())
+        if lost:
+            raise CannotApply(
+                f"the folder does not hold all that was adjusted: {', '.join(lost)} is missing;"
+                " bring it back"
+            )
+        strange = sorted(name for name, is_begun in pages.items() if is_begun and name not in known)
+        if strange:
+            raise CannotApply(
+                f"the store does not know of {', '.join(strange)}: it was brought back from an older"
+                " copy. Take out of the folder's pages what its wallets have not seen"
+            )
+
+    async def now_ms(self) -> int:
+        """Read the clock by which pages are decided."""
+        return await self._adjuster.store_ms()
+
+    async def apply(self, page: Page) -> Sequence[Outcome]:
+        """Move what is due and did not move yet; the outcomes of all accounts of the page.
+
+        Raises `CannotApply`, and what the ledger raises: do it again.
+        """
+        done = list(page.outcomes())
+        known = {_whose(each) for each in done}
+        dues = (due for due in page.dues() if _whose(due) not in known)
+        had = await self._bookmark.add(page.name)
+        if had != page.name:
+            raise CannotApply(
+                f"a re-rating was applied meanwhile as {had}, from a copy of this folder: go on with"
+                " that one"
+            )
+        for some in _batches(dues):
+            await self._check_age(page)
+            outcomes = await asyncio.gather(*(self._moved(page.name, due) for due in some))
+            page.note(outcomes)
+            done += outcomes
+        page.close()
+        return done
+
+    async def _check_age(self, page: Page) -> None:
+        if await self._adjuster.store_ms() - page.decided_ms > RESUMED_FOR_MS:
+            raise CannotApply(
+                f"{page.name} was begun too long ago: the ledger may have forgotten what it moved;"
+                " look the accounts up in the journal that it does not tell of"
+            )
+
+    async def _moved(self, page: str, due: Due) -> Outcome:
+        account = await self._directory.account(due.tenant, due.account)
+        reference = f"rerate {page} {due.account}"
+        refusal = _refusal(account, due, reference)
+        if refusal is not None:
+            return _outcome(due, *refusal)
+        if due.amount == 0:
+            return _outcome(due, ResultCode.OK)
+        reply = await self._adjuster.credit(
+            CreditCall(
+                wallet=WalletKey(due.tenant, due.wallet_group),
+                bucket=MAIN,
+                amount=-due.amount,
+                reference=reference,
+                reason=CreditKind.ADJUST,
+            )
+        )
+        return _outcome(due, reply.code, _REASONS.get(reply.code, ""), reply.transaction_id)
+
+
+_REASONS: Final = {
+    ResultCode.NO_CREDIT: "this would take the balance below its floor",
+    ResultCode.CONFLICT: "its reference was used for another amount",
+    ResultCode.UNKNOWN_SUBSCRIBER: "the account has no wallet",
+}
+
+
+def _refusal(account: Account | None, due: Due, reference: str) -> tuple[ResultCode, str] | None:
+    """Say why nothing can be moved, before the ledger is asked."""
+    if account is None or account.wallet_group != due.wallet_group:
+        return ResultCode.UNKNOWN_SUBSCRIBER, "there is no such account any more"
+    if account.currency != due.currency:
+        return ResultCode.INVALID_EVENT, f"the account is in {account.currency} now"
+    if abs(due.amount) > MAX_AMOUNT or len(reference) > MAX_REFERENCE:
+        return ResultCode.RATING_FAILED, "no adjustment can be so large, or have so long a name"
+    return None
+
+
+def _outcome(due: Due, code: ResultCode, reason: str = "", transaction_id: str = "") -> Outcome:
+    moved = code is ResultCode.OK
+    return Outcome(
+        tenant=due.tenant,
+        account=due.account,
+        wallet_group=due.wallet_group,
+        currency=due.currency,
+        amount=due.amount,
+        uses=due.uses,
+        code=code,
+        transaction_id=transaction_id if moved else "",
+        reason=reason,
+    )
+
+
+def _whose(each: Due | Outcome) -> tuple[str, str, str, str]:
+    return each.tenant, each.account, each.wallet_group, each.currency
+
+
+def _batches(dues: Iterator[Due]) -> Iterator[list[Due]]:
+    while batch := list(islice(dues, AT_ONCE)):
+        yield batch

@@ -1,0 +1,241 @@
+"""Pages of a re-rating are applied once, whatever happens in between."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from ocs.domain.money import MAX_AMOUNT
+from ocs.domain.results import ResultCode
+from ocs.usecases.ports import Account, CreditCall, CreditReply, LedgerUnavailable, WalletKey
+from ocs.usecases.provisioning import Provisioning, account_terms
+from ocs.usecases.rerating import AT_ONCE, RESUMED_FOR_MS, Adjusting, CannotApply, Due, Outcome
+from tests.adapters.memory_directory import MemoryDirectory
+from tests.adapters.reference_ledger import ReferenceLedger
+
+NOW_MS = 1_000_000_000_000
+OK = ResultCode.OK
+
+
+class MemoryPage:
+    """A page that remembers, as one on disk does."""
+
+    def __init__(self, *dues: Due, name: str = "0001-abc") -> None:
+        self.name = name
+        self.decided_ms = NOW_MS
+        self.noted: list[Outcome] = []
+        self.is_closed = False
+        self._dues = dues
+
+    def dues(self) -> Sequence[Due]:
+        return self._dues
+
+    def outcomes(self) -> Sequence[Outcome]:
+        return tuple(self.noted)
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        assert not self.is_closed
+        assert len(outcomes) <= AT_ONCE
+        self.noted += outcomes
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class MemoryBookmark:
+    def __init__(self) -> None:
+        self.id = ""
+        self.names: dict[str, str] = {}
+
+    async def book(self) -> str:
+        return self.id
+
+    async def begin(self, mine: str) -> str:
+        self.id = self.id or mine
+        return self.id
+
+    async def pages(self) -> frozenset[str]:
+        return frozenset(self.names.values())
+
+    async def add(self, page: str) -> str:
+        return self.names.setdefault(page[:4], page)
+
+
+class LostLedger(ReferenceLedger):
+    """Carries a credit out, and loses the answer to so many of them."""
+
+    lost = 0
+
+    async def credit(self, call: CreditCall) -> CreditReply:
+        reply = await super().credit(call)
+        if self.lost:
+            self.lost -= 1
+            raise LedgerUnavailable("the link is gone")
+        return reply
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.directory, self.bookmark = MemoryDirectory(), MemoryBookmark()
+        self.ledger = LostLedger(now_ms=NOW_MS)
+        self.adjusting = Adjusting(self.ledger, self.directory, self.bookmark)
+
+    async def open(self, *accounts: str, floor: str = "-1.00") -> None:
+        office = Provisioning(self.directory, self.ledger)
+        for name in accounts:
+            terms = account_terms(name, "EUR", kind="postpaid", floor=floor)
+            await office.create_account("demo", terms)
+
+    async def left(self, account: str) -> int:
+        wallet = await self.ledger.balance(WalletKey("demo", account))
+        assert wallet is not None
+        return wallet.balances[0].left
+
+    async def refused(self, due_: Due) -> tuple[ResultCode, str]:
+        (outcome,) = await self.adjusting.apply(MemoryPage(due_))
+        assert outcome.transaction_id == ""
+        return outcome.code, outcome.reason
+
+
+def due(account: str, amount: int, uses: int = 1, currency: str = "EUR", group: str = "") -> Due:
+    return Due("demo", account, group or account, currency, amount, uses)
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.open("ann", "bob")
+    return desk
+
+
+async def test_what_is_due_is_charged_or_given_back(desk: Desk) -> None:
+    page = MemoryPage(due("ann", 300), due("bob", -200, uses=7))
+    ann, bob = await desk.adjusting.apply(page)
+    assert (await desk.left("ann"), await desk.left("bob")) == (-300, 200)
+    assert (ann.code, ann.amount, bob.code, bob.uses) == (OK, 300, OK, 7)
+    assert ann.transaction_id != bob.transaction_id != ""
+    assert page.is_closed
+    assert page.noted == [ann, bob]
+    assert await desk.bookmark.pages() == {page.name}
+
+
+async def test_a_page_is_applied_once(desk: Desk) -> None:
+    """Whether or not its outcomes were written down."""
+    page = MemoryPage(due("ann", 300), due("bob", -200))
+    first = await desk.adjusting.apply(page)
+    assert await desk.adjusting.apply(MemoryPage(*page.dues())) == first
+    page.is_closed = False
+    assert await desk.adjusting.apply(page) == first
+    assert (await desk.left("ann"), await desk.left("bob")) == (-300, 200)
+    await desk.adjusting.apply(MemoryPage(*page.dues(), name="0002-abc"))
+    assert await desk.left("ann") == -600, "another page"
+
+
+async def test_what_was_moved_when_the_link_was_lost_is_told_afterwards(desk: Desk) -> None:
+    names = [f"a{number:03}" for number in range(AT_ONCE + 20)]
+    await desk.open(*names)
+    page = MemoryPage(*(due(name, 5) for name in names))
+    desk.ledger.lost = 3
+    with pytest.raises(LedgerUnavailable):
+        await desk.adjusting.apply(page)
+    assert (page.noted, page.is_closed) == ([], False)
+    desk.ledger.lost = 0
+    outcomes = await desk.adjusting.apply(page)
+    assert [each.account for each in outcomes] == names
+    assert {each.code for each in outcomes} == {OK}
+    assert {await desk.left(name) for name in names} == {-5}
+
+
+async def test_differences_that_cancel_out_move_nothing(desk: Desk) -> None:
+    (outcome,) = await desk.adjusting.apply(MemoryPage(due("ann", 0, uses=2)))
+    assert (outcome.code, outcome.transaction_id) == (OK, "")
+
+
+async def test_a_refusal_is_told_and_the_others_go_on(desk: Desk) -> None:
+    low, ann = await desk.adjusting.apply(MemoryPage(due("bob", 1_000_001), due("ann", 1)))
+    assert (low.code, low.reason) == (
+        ResultCode.NO_CREDIT,
+        "this would take the balance below its floor",
+    )
+    assert (low.transaction_id, ann.code) == ("", OK)
+    assert (await desk.left("bob"), await desk.left("ann")) == (0, -1)
+
+
+async def test_an_account_that_is_not_what_it_was(desk: Desk) -> None:
+    gone = (ResultCode.UNKNOWN_SUBSCRIBER, "there is no such account any more")
+    assert await desk.refused(due("eve", 5)) == gone
+    assert await desk.refused(due("ann", 5, group="other")) == gone
+    code, reason = await desk.refused(due("ann", 5, currency="JPY"))
+    assert (code, reason) == (ResultCode.INVALID_EVENT, "the account is in EUR now")
+    await desk.directory.put_account(
+        "demo", Account(account="empty", wallet_group="empty", currency="EUR")
+    )
+    code, reason = await desk.refused(due("empty", 5))
+    assert (code, reason) == (ResultCode.UNKNOWN_SUBSCRIBER, "the account has no wallet")
+    assert await desk.left("ann") == 0
+
+
+async def test_what_no_adjustment_can_hold_is_told(desk: Desk) -> None:
+    for amount in (MAX_AMOUNT + 1, -MAX_AMOUNT - 1):
+        code, reason = await desk.refused(due("ann", amount))
+        assert (code, reason[:13]) == (ResultCode.RATING_FAILED, "no adjustment")
+    long_name = "a" * 290
+    account = Account(account=long_name, wallet_group="ann", currency="EUR")
+    await desk.directory.put_account("demo", account)
+    code, _ = await desk.refused(due(long_name, 5, group="ann"))
+    assert code is ResultCode.RATING_FAILED
+
+
+async def test_a_page_that_the_ledger_may_have_forgotten_is_not_gone_on_with(desk: Desk) -> None:
+    page = MemoryPage(due("ann", 5))
+    desk.ledger.now_ms = NOW_MS + RESUMED_FOR_MS + 1
+    with pytest.raises(CannotApply, match="begun too long ago"):
+        await desk.adjusting.apply(page)
+    assert (await desk.left("ann"), page.is_closed) == (0, False)
+    desk.ledger.now_ms -= 1
+    await desk.adjusting.apply(page)
+    assert await desk.left("ann") == -5
+
+
+async def test_a_page_that_was_all_applied_is_closed_whenever(desk: Desk) -> None:
+    page = MemoryPage(due("ann", 5))
+    await desk.adjusting.apply(page)
+    page.is_closed = False
+    desk.ledger.now_ms = NOW_MS + 2 * RESUMED_FOR_MS
+    await desk.adjusting.apply(page)
+    assert page.is_closed
+
+
+async def test_a_book_is_held_against_what_the_store_knows(desk: Desk) -> None:
+    await desk.adjusting.check("mine", {})
+    with pytest.raises(CannotApply, match="book mine"):
+        await desk.adjusting.check("other", {})
+    await desk.adjusting.apply(MemoryPage(due("ann", 5)))
+    with pytest.raises(CannotApply, match="0001-abc is missing"):
+        await desk.adjusting.check("mine", {"0002-abc": False})
+    await desk.adjusting.check("mine", {"0001-abc": True, "0002-abc": False})
+    assert await desk.adjusting.now_ms() == NOW_MS
+
+
+async def test_a_book_of_another_store_is_refused(desk: Desk) -> None:
+    """What it says was adjusted was adjusted there; a page half applied there is none of ours."""
+    for is_begun in (False, True):
+        with pytest.raises(CannotApply, match="knows of no re-rating"):
+            await desk.adjusting.check("mine", {"0001-abc": is_begun})
+    assert await desk.bookmark.book() == "", "it is not taken for ours by this"
+    await desk.adjusting.check("mine", {})
+
+
+async def test_a_store_that_was_brought_back_from_before_a_page(desk: Desk) -> None:
+    """Its wallets never saw what the page says was moved."""
+    await desk.adjusting.check("mine", {})
+    with pytest.raises(CannotApply, match="0001-abc"):
+        await desk.adjusting.check("mine", {"0001-abc": True})
+    await desk.adjusting.check("mine", {"0001-abc": False})
+
+
+async def test_of_two_copies_of_a_book_one_goes_on(desk: Desk) -> None:
+    """Both were looked at before either had moved anything."""
+    await desk.adjusting.apply(MemoryPage(due("ann", 5)))
+    with pytest.raises(CannotApply, match="applied meanwhile as 0001-abc"):
+        await desk.adjusting.apply(MemoryPage(due("ann", 5), name="0001-def"))
+    assert await desk.left("ann") == -5
