@@ -6,21 +6,10 @@ function counts the lines of those inside it.
 """
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
-FREE_TOKENS = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENCODING,
-    tokenize.ENDMARKER,
-}
 DISPLAYS = (ast.Dict, ast.List, ast.Tuple, ast.Set)
 
 AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
@@ -37,7 +26,7 @@ class Function(NamedTuple):
 def python_file(source: str) -> tuple[int, list[Function]]:
     """Code lines of the file, and its functions."""
     module = ast.parse(source)
-    code = _code_lines(source) - _prose_lines(module)
+    code = _code_lines(source, module)
     tables = {line for table in _tables(module) for line in _span(table)}
     functions = [
         Function(name, len(code & _span(node)), _parameters(node))
@@ -65,24 +54,36 @@ def lua_flows(source: str) -> dict[str, int]:
     return flows
 
 
-def _code_lines(source: str) -> set[int]:
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in FREE_TOKENS:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    return lines
+def _code_lines(source: str, module: ast.Module) -> set[int]:
+    """Lines that are neither blank nor a comment, and those of texts, which may look like either.
+
+    Without those of docstrings: texts that stand as statements.
+    """
+    texts: set[int] = set()
+    prose: set[int] = set()
+    for node in _long_nodes(module):
+        if isinstance(node, ast.Expr) and _is_text(node.value):
+            prose |= _span(node)
+        elif _is_text(node):
+            texts |= _span(node)
+    lines = enumerate(map(str.strip, source.split("\n")), 1)
+    code = {number for number, line in lines if line and not line.startswith("#")}
+    return (code | texts) - prose
 
 
-def _prose_lines(module: ast.Module) -> set[int]:
-    """Lines of docstrings: strings that stand as statements."""
-    return {
-        line
-        for node in ast.walk(module)
-        if isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-        for line in _span(node)
-    }
+def _long_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands on several lines, and docstrings; within a line there is neither."""
+    for child in ast.iter_child_nodes(node):
+        first, last = getattr(child, "lineno", 0), getattr(child, "end_lineno", -1)
+        if first != last or isinstance(child, ast.Expr):
+            yield child
+            yield from _long_nodes(child)
+
+
+def _is_text(node: ast.AST) -> TypeGuard[ast.expr]:
+    if isinstance(node, ast.JoinedStr):
+        return True
+    return isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
 
 
 def _tables(module: ast.Module) -> Iterator[ast.stmt]:
@@ -102,7 +103,7 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, AnyFunction]]:
             yield from _functions(child, f"{prefix}{child.name}.")
         elif isinstance(child, ast.ClassDef):
             yield from _functions(child, f"{prefix}{child.name}.")
-        else:
+        elif not isinstance(child, ast.expr):
             yield from _functions(child, prefix)
 
 
@@ -121,10 +122,14 @@ def _parameters(function: AnyFunction) -> int:
     by_name = len(arguments.kwonlyargs)
     constructor = function.name in {"__init__", "__new__"} and not positional
     annotations = [each.annotation for each in (*arguments.args, *arguments.kwonlyargs)]
-    command = any(each and "typer." in ast.unparse(each) for each in annotations)
+    command = any(_names_typer(each) for each in annotations if each)
     return 0 if constructor or command else len(positional) + by_name
 
 
-def _span(node: ast.stmt) -> set[int]:
+def _names_typer(annotation: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "typer" for node in ast.walk(annotation))
+
+
+def _span(node: ast.stmt | ast.expr) -> set[int]:
     assert node.end_lineno is not None
     return set(range(node.lineno, node.end_lineno + 1))

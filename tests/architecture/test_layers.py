@@ -30,6 +30,7 @@ PLANTED = [
     ("adapters/planted.py", "import hiredis", "hiredis, redis and valkey only under"),
     ("adapters/planted.py", "import prometheus_client", "prometheus_client only in"),
     ("adapters/planted.py", "import polars", "polars only under adapters/columns"),
+    ("adapters/planted.py", "import ray", "ray only under adapters/engines"),
     ("bootstrap_planted.py", "import rich", "typer and rich only under cli"),
 ]
 
