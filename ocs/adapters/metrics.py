@@ -15,7 +15,7 @@ ledger's own counters will carry them.
 import asyncio
 import contextlib
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, Protocol, TypeVar
 
@@ -100,11 +100,20 @@ class EmergencyFigures(Struct, frozen=True, kw_only=True):
     dropped: int
 
 
+class IntakeFigures(Struct, frozen=True, kw_only=True):
+    """CDRs that were posted: entries by format, bodies by why they were not taken."""
+
+    received: Mapping[str, int]
+    refused: Mapping[str, int]
+    waiting_bytes: int
+
+
 class Sources(Struct, frozen=True, kw_only=True):
     """Where the collector reads, at each scrape, what it does not count itself."""
 
     in_flight: Callable[[], int]
     emergency: Callable[[], EmergencyFigures]
+    intake: Callable[[], IntakeFigures | None]
     store: StoreCounters
     store_waiting: Callable[[], int]
     rates: Callable[[], RatesLoaded | None]
@@ -157,6 +166,7 @@ class Metrics(Collector):
         self.sessions_expired = 0
         self.open_sessions: int | None = None
         self.journal: JournalStatus | None = None
+        self.parked: Mapping[str, int] | None = None
         self._version = version
         self._sources: Sources | None = None
         self._series: dict[_Key, _Series] = {}
@@ -212,13 +222,15 @@ class Metrics(Collector):
         self,
         count_sessions: Callable[[], Awaitable[int]],
         read_journal: Callable[[], Awaitable[JournalStatus | None]],
+        count_parked: Callable[[], Awaitable[Mapping[str, int]]],
     ) -> None:
         """Ask what only the store knows; where it does not answer, the scrape goes without."""
-        self.open_sessions = self.journal = None
+        self.open_sessions = self.journal = self.parked = None
         with contextlib.suppress(LedgerUnavailable, OutcomeUnknown, TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 self.open_sessions = await count_sessions()
                 self.journal = await read_journal()
+                self.parked = await count_parked()
 
     async def watch_loop(self) -> None:
         """Measure, for ever, how late the event loop comes back to a task that is due."""
@@ -241,9 +253,12 @@ class Metrics(Collector):
             yield _gauge("ocs_open_sessions", "In the whole store.", self.open_sessions)
         if self.journal is not None:
             yield from _journal(self.journal)
+        if self.parked is not None:
+            yield _parked(self.parked)
         if self._sources is not None:
             yield _gauge("ocs_requests_in_flight", "Events in hand.", self._sources.in_flight())
             yield from _emergency(self._sources.emergency())
+            yield from _intake(self._sources.intake())
             yield from _store(self._sources)
             yield from _rates(self._sources.rates())
 
@@ -333,6 +348,27 @@ def _emergency(figures: EmergencyFigures) -> Iterator[Metric]:
         ],
     )
     yield _gauge("ocs_emergency_waiting", "Those not in the store yet.", figures.waiting)
+
+
+def _intake(figures: IntakeFigures | None) -> Iterator[Metric]:
+    if figures is None:
+        return
+    received = [((form,), entries) for form, entries in figures.received.items()]
+    refused = [((reason,), bodies) for reason, bodies in figures.refused.items()]
+    yield _counter("ocs_cdr_received", "CDRs that were posted and kept.", ("format",), received)
+    yield _counter(
+        "ocs_cdr_refused", "Bodies that were posted and not taken.", ("reason",), refused
+    )
+    yield _gauge("ocs_cdr_intake_bytes", "Posted, not rated yet.", figures.waiting_bytes)
+
+
+def _parked(waiting: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(
+        "ocs_parked_events", "Events that could not be charged, by stream.", labels=("stream",)
+    )
+    for stream, count in waiting.items():
+        family.add_metric((stream,), count)
+    return family
 
 
 def _journal(status: JournalStatus) -> Iterator[Metric]:

@@ -70,6 +70,12 @@ def journal_directory(settings: Settings) -> Path:
     return Path(named) if named else data_directory(settings) / "journal"
 
 
+def intake_directory(settings: Settings) -> Path:
+    """CDRs that were posted."""
+    named = settings.offline.intake_folder
+    return Path(named) if named else data_directory(settings) / "intake"
+
+
 def store_url(settings: Settings) -> str:
     """Where the store is: the one that is named, else the embedded one."""
     named = settings.store.url

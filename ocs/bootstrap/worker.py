@@ -24,7 +24,10 @@ from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUn
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.journal import journal_status
+from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.adapters.valkey.parked import waiting
 from ocs.bootstrap.emergency import Emergency
+from ocs.bootstrap.intake import WorkerIntake
 from ocs.bootstrap.sources import dialects_of
 from ocs.bootstrap.specification import WorkerSpecification
 from ocs.bootstrap.stores import make_connection, make_ledger
@@ -91,26 +94,26 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     charger = _charger(settings, connection, ledger, tariffs)
     emergency = Emergency(settings, ledger, charger, specification.slot)
     realtime = _realtime(specification, emergency.calls, metrics, authenticator)
+    intake = WorkerIntake(settings, specification.slot)
     operations = Operations(
         readiness,
         metrics.render,
         authenticator,
-        look=lambda: metrics.look(ledger.open_sessions, partial(journal_status, connection)),
+        look=partial(_look, metrics, ledger, connection),
     )
     metrics.read_from(
         Sources(
             in_flight=lambda: realtime.in_flight,
             emergency=emergency.figures,
+            intake=intake.figures,
             store=connection.counters,
             store_waiting=lambda: connection.waiting,
             rates=tariffs.loaded,
         )
     )
     sweeper = _sweeper(specification, ledger, connection, metrics)
-    limits = ConnectionLimits(
-        header_timeout_s=settings.server.header_timeout_s,
-        keepalive_timeout_s=settings.server.keepalive_timeout_s,
-    )
+    routes = service_routes(realtime, operations, intake.cdrs(authenticator))
+    limits = _connection_limits(settings)
 
     def set_draining() -> None:
         readiness.draining = True
@@ -118,16 +121,30 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     return WorkerParts(
         control=sockets.control,
         operations=HttpServer(operations_routes(operations), sockets.operations, limits),
-        service=HttpServer(
-            service_routes(realtime, operations), sockets.service, limits, events=realtime
-        ),
+        service=HttpServer(routes, sockets.service, limits, events=realtime),
         connect=partial(_connect, connection),
-        disconnect=partial(_disconnect, emergency, connection),
+        disconnect=partial(_disconnect, emergency, intake, connection),
         use_tariffs=tariffs.use,
-        background=(sweeper.run, metrics.watch_loop, emergency.run),
+        background=(sweeper.run, metrics.watch_loop, emergency.run, intake.run),
         set_draining=set_draining,
         drain_delay_s=settings.server.drain_delay_s,
         drain_s=settings.server.drain_s,
+    )
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        header_timeout_s=settings.server.header_timeout_s,
+        keepalive_timeout_s=settings.server.keepalive_timeout_s,
+    )
+
+
+async def _look(metrics: Metrics, ledger: ValkeyLedger, connection: Connection) -> None:
+    """Ask for a scrape what only the store knows."""
+    await metrics.look(
+        ledger.open_sessions,
+        partial(journal_status, connection),
+        partial(waiting, connection, ledger.partitions),
     )
 
 
@@ -271,8 +288,9 @@ async def _connect(connection: Connection) -> None:
         _log.error("there is no store, and nothing but emergency calls is granted: %s", error)
 
 
-async def _disconnect(emergency: Emergency, connection: Connection) -> None:
+async def _disconnect(emergency: Emergency, intake: WorkerIntake, connection: Connection) -> None:
     await emergency.finish()
+    intake.close()
     await connection.close()
 
 

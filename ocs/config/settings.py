@@ -116,6 +116,17 @@ class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reel_hours: Annotated[int, Meta(ge=1, le=8_760)] = 24
 
 
+class Offline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    intake: bool = True
+    intake_folder: FilePath = ""
+    intake_mb: Annotated[int, Meta(ge=1, le=1_048_576)] = 1_024
+    intake_spare_mb: Annotated[int, Meta(ge=0, le=1_048_576)] = 512
+    intake_body_bytes: Annotated[int, Meta(ge=1_024, le=4_194_304)] = 1_048_576
+    intake_file_mb: Annotated[int, Meta(ge=1, le=1_024)] = 16
+    intake_file_s: Seconds = 60
+    intake_keep_s: SecondsOrNone = 604_800
+
+
 class Provision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tenant: Name = "demo"
     accounts: FilePath = ""
@@ -230,6 +241,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rating: Rating = Rating()
     sources: Sources = Sources()
     journal: Journal = Journal()
+    offline: Offline = Offline()
     provision: Provision = Provision()
     logs: Logs = Logs()
     tenants: tuple[Tenant, ...]

@@ -1,7 +1,7 @@
 """Metrics under their names, with closed labels, and money counted once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ocs.adapters import metrics as module
 from ocs.adapters.measured import MeasuredCharger
-from ocs.adapters.metrics import EmergencyFigures, Metrics, RatesLoaded, Sources
+from ocs.adapters.metrics import EmergencyFigures, IntakeFigures, Metrics, RatesLoaded, Sources
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
-from ocs.usecases.answer import Answer, ServiceAnswer
+from ocs.usecases.answer import Answer, AnswerOfOne, ServiceAnswer
 from ocs.usecases.journal import JournalStatus
 from ocs.usecases.ports import LedgerUnavailable
 
@@ -110,6 +110,32 @@ async def test_events_that_are_charged_together_are_told_one_by_one() -> None:
     assert (await charger.charge_all(events))[1] is bug
     assert [each for each, _, _ in told] == [events[0], events[2]]
     assert all(took_s >= 0.01 for _, _, took_s in told)
+
+
+async def test_an_answer_to_come_is_told_when_it_is_there() -> None:
+    told: list[tuple[Event, float]] = []
+    said = answer()
+
+    async def charge(_: Event) -> Answer:
+        raise AssertionError
+
+    async def late() -> Answer:
+        await asyncio.sleep(0.01)
+        return said
+
+    async def charge_all(_: Sequence[Event]) -> list[AnswerOfOne]:
+        return [late(), answer()]
+
+    events = [event(), event(Kind.UPDATE)]
+    charger = MeasuredCharger(
+        charge, charge_all, (lambda one, _, took_s: told.append((one, took_s)),)
+    )
+    waiting, _ = await charger.charge_all(events)
+    assert [one for one, _ in told] == [events[1]]
+    assert not isinstance(waiting, Answer | Exception)
+    assert await waiting is said
+    assert told[1][0] is events[0]
+    assert told[1][1] >= 0.01
 
 
 async def test_a_granted_start() -> None:
@@ -221,6 +247,9 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
         Sources(
             in_flight=lambda: 7,
             emergency=lambda: EmergencyFigures(answered=9, waiting=3, drained=5, dropped=1),
+            intake=lambda: IntakeFigures(
+                received={"ndjson": 8}, refused={"unreadable": 2}, waiting_bytes=77
+            ),
             store=store,
             store_waiting=lambda: 6,
             rates=lambda: loaded,
@@ -239,6 +268,9 @@ EXPECTED = {
     "ocs_emergency_events_total{outcome=drained}": 5,
     "ocs_emergency_events_total{outcome=dropped}": 1,
     "ocs_emergency_waiting{}": 3,
+    "ocs_cdr_received_total{format=ndjson}": 8,
+    "ocs_cdr_refused_total{reason=unreadable}": 2,
+    "ocs_cdr_intake_bytes{}": 77,
     "ocs_reservations_expired_total{}": 3,
     "ocs_store_commands_total{outcome=sent}": 9,
     "ocs_store_commands_total{outcome=refused}": 1,
@@ -256,19 +288,20 @@ EXPECTED = {
 }
 
 
-def test_without_tariffs_there_is_nothing_to_say_of_them() -> None:
+def test_without_tariffs_and_without_intake_there_is_nothing_to_say_of_them() -> None:
     metrics = Metrics(version="0")
     metrics.read_from(
         Sources(
             in_flight=lambda: 0,
             emergency=lambda: EmergencyFigures(answered=0, waiting=0, drained=0, dropped=0),
+            intake=lambda: None,
             store=Counted(),
             store_waiting=lambda: 0,
             rates=lambda: None,
         )
     )
 
-    assert not any("rates" in name for name in samples(metrics))
+    assert not any("rates" in name or "cdr" in name for name in samples(metrics))
 
 
 def test_no_label_holds_a_number() -> None:
@@ -292,17 +325,23 @@ async def test_open_sessions_are_told_while_the_store_tells_them() -> None:
     async def drained() -> JournalStatus | None:
         return JournalStatus("draining", "", 1_500, 2, 3, 4, 5_000, 6, 7, 0, 9)
 
-    await metrics.look(counted, drained)
+    await metrics.look(counted, drained, parked)
     shown = metrics.render()[0].decode()
     assert "ocs_open_sessions 7.0" in shown
     assert "ocs_journal_draining 1.0" in shown
     assert "ocs_journal_last_pass_timestamp_seconds 1.5" in shown
     assert "ocs_journal_lag_seconds 5.0" in shown
     assert "ocs_journal_trimmed_total 3.0" in shown
-    await metrics.look(away, drained)
+    assert 'ocs_parked_events{stream="late"} 4.0' in shown
+    await metrics.look(away, drained, parked)
     assert "ocs_open_sessions" not in metrics.render()[0].decode()
-    await metrics.look(counted, no_drainer)
+    assert "ocs_parked_events" not in metrics.render()[0].decode()
+    await metrics.look(counted, no_drainer, parked)
     assert "ocs_journal" not in metrics.render()[0].decode()
+
+
+async def parked() -> Mapping[str, int]:
+    return {"unrated": 3, "late": 4, "emergency": 0}
 
 
 async def no_drainer() -> JournalStatus | None:
@@ -333,5 +372,5 @@ async def test_a_scrape_does_not_hang_with_the_store(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     metrics = Metrics(version="1")
     metrics.open_sessions = 7
-    await asyncio.wait_for(metrics.look(hangs, no_drainer), 10)
+    await asyncio.wait_for(metrics.look(hangs, no_drainer, parked), 10)
     assert metrics.open_sessions is None

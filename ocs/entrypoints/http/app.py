@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from ocs.entrypoints.http.answers import problem_body
+from ocs.entrypoints.http.cdr import CDR_PATH, Cdrs
 from ocs.entrypoints.http.front import ConnectionLimits, Front, Shared
 from ocs.entrypoints.http.heads import REALTIME_PATH, Heads
 from ocs.entrypoints.http.operations import Operations
@@ -33,9 +34,11 @@ Routes = Mapping[str, Mapping[str, Handler]]
 _log = logging.getLogger(__name__)
 
 
-def service_routes(realtime: Realtime, operations: Operations) -> Routes:
+def service_routes(realtime: Realtime, operations: Operations, cdrs: Cdrs | None = None) -> Routes:
     """What the service's port answers; the probes are there too, for simple set-ups."""
+    intake: Routes = {} if cdrs is None else {CDR_PATH: {"POST": cdrs.handle}}
     return {
+        **intake,
         REALTIME_PATH: {"POST": realtime.handle, "GET": realtime.handle},
         "/livez": _readable(operations.livez),
         "/readyz": _readable(operations.readyz),
