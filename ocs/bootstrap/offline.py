@@ -1,10 +1,11 @@
 """What `ocs offline` works with: files, tariffs, plans, people and the output, put together."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 from msgspec import Struct
@@ -18,13 +19,17 @@ from ocs.bootstrap.stores import CannotStart, open_stores
 from ocs.config.settings import Settings
 from ocs.domain.numbers import clean_number
 from ocs.usecases.offline_rating import CdrFile, Output, People, Rater, RememberedPeople
-from ocs.usecases.offline_summary import RunSummary, Tally
+from ocs.usecases.offline_summary import RunSummary, Tally, rate_files
 from ocs.usecases.ports import Directory, Subscriber
 from ocs.usecases.seed_files import SeedFile, read_subscribers
 
 RUNS: Final = "runs"
 _ASKED_AT_ONCE: Final = 1_000
 _MS: Final = 1_000
+_HELD_MEMORY: Final = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:10000")
+"""Polars hands memory back after half a second and gets it again for the next chunk: a tenth of the
+time. Kept for ten seconds, it is there; the peak is some 80 MB higher. Read when Polars is loaded.
+"""
 
 
 class BadOptionError(Exception):
@@ -55,10 +60,38 @@ class OfflineWork(Struct, frozen=True):
     output: Output
     tally: Tally
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files; for progress."""
+        return sum(file.size for file in self.files)
+
+    def steps(self) -> Iterator[int]:
+        """As `rate_files`."""
+        return rate_files(self.files, self.rater, self.output, self.tally)
+
+
+class Rating(Protocol):
+    """A run, wherever it is done."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files; for progress."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What was done so far."""
+        ...
+
+    def steps(self) -> Iterator[int]:
+        """Rate all files; yield how many of their bytes are done."""
+        ...
+
 
 @contextmanager
 def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
     """Put a run together. Raises `BadOptionError` and `CannotStart`."""
+    os.environ.setdefault(*_HELD_MEMORY)
     try:
         from ocs.bootstrap.offline_columns import debited_output, files_of, output_of, rater_of  # noqa: PLC0415
     except ImportError:
@@ -66,7 +99,7 @@ def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
     tally = Tally()
     files = files_of(settings, job, tally)
     with ExitStack() as stack:
-        people = RememberedPeople(_people(settings, job, stack), monotonic_s)
+        people = RememberedPeople(people_of(settings, job, stack), monotonic_s)
         generation = stack.enter_context(opened_tariffs(settings))
         rater = rater_of(settings, generation, people)
         output = output_of(job.out)
@@ -93,7 +126,7 @@ def write_summary(folder: Path, summary: RunSummary) -> Path:
             return path
 
 
-def write_metrics(path: Path, tally: Tally, left_bytes: int) -> None:
+def write_metrics(path: Path, tally: Tally, left_bytes: int, more: Sequence[Figure] = ()) -> None:
     """Tell how far a run is. Raises `OSError`."""
     summary = tally.summary(0.0)
     lag_s = max(0, wall_ms() - summary.newest_ms) / _MS if summary.newest_ms else 0.0
@@ -130,11 +163,13 @@ def write_metrics(path: Path, tally: Tally, left_bytes: int) -> None:
                 "Of the run's files, not read yet.",
                 [({}, float(left_bytes))],
             ),
+            *more,
         ],
     )
 
 
-def _people(settings: Settings, job: OfflineJob, stack: ExitStack) -> People:
+def people_of(settings: Settings, job: OfflineJob, stack: ExitStack) -> People:
+    """Give those whom a job asks who is who; the store's are open as long as the stack."""
     if job.subscribers is not None:
         return _listed(settings, job.tenant, job.subscribers)
     return stack.enter_context(_StorePeople(settings))

@@ -3,8 +3,9 @@
 Imported only by who is about to use them: a server does without what the extra brings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,11 +13,14 @@ from ocs.adapters import cdr_files
 from ocs.adapters.cdr_files import CdrOptionError, Options
 from ocs.adapters.cdr_files.chunks import CdrFile as SwitchFile
 from ocs.adapters.cdr_files.options import check_options
+from ocs.adapters.cdr_files.posted_files import PostedFile
 from ocs.adapters.cdr_files.rejected_files import RejectedFile, is_rejected_file
+from ocs.adapters.cdr_files.shares import ShareableFile as FileOfShares
 from ocs.adapters.columns import ColumnRater
 from ocs.adapters.columns.call_rating import CallRater, TenantTerms
 from ocs.adapters.columns.debited_output import DebitedOutput
 from ocs.adapters.columns.rated_files import RatedFiles
+from ocs.adapters.columns.shared_files import SharedFiles, output_id
 from ocs.bootstrap.offline import BadOptionError, OfflineJob
 from ocs.bootstrap.stores import CannotStart
 from ocs.config.settings import Settings
@@ -25,6 +29,9 @@ from ocs.domain.zones import zone_named
 from ocs.usecases.offline_rating import CdrFile, Output, People, Rater
 from ocs.usecases.offline_summary import Tally
 from ocs.usecases.settling_cdrs import Settle
+from ocs.usecases.sharing_work import ShareableFile
+
+_File = TypeVar("_File")
 
 
 def rater_of(settings: Settings, generation: Generation, people: People) -> Rater:
@@ -51,20 +58,54 @@ def debited_output(output: Output, settle: Settle) -> Output:
     return DebitedOutput(output, settle)
 
 
+def shared_output(folder: Path, worker: str) -> tuple[Output, str]:
+    """Open a folder that several machines write into; return its id with it. CannotStart."""
+    try:
+        return SharedFiles(folder, worker), output_id(folder)
+    except OSError as error:
+        raise CannotStart(f"{folder}: {error.strerror}") from None
+
+
 def files_of(settings: Settings, job: OfflineJob, tally: Tally) -> tuple[CdrFile, ...]:
     """Open all files; the tally is told of those that cannot be. Raises `BadOptionError`."""
-    options = _options(settings, job)
-    files: list[CdrFile] = []
+    return tuple(_opened(job, _options(settings, job), tally.add_unread, _file))
+
+
+def posted_files_of(settings: Settings, job: OfflineJob, tally: Tally) -> tuple[CdrFile, ...]:
+    """Open files that were posted, as `files_of`, whatever they look like."""
+    return tuple(_opened(job, _options(settings, job), tally.add_unread, _posted))
+
+
+def shareable_files_of(
+    settings: Settings, job: OfflineJob, add_unread: Callable[[str, str], None]
+) -> Iterator[ShareableFile]:
+    """Open all files one after the other, as `files_of`."""
+    return _opened(job, _options(settings, job), add_unread, _shareable)
+
+
+def _opened(
+    job: OfflineJob,
+    options: Options,
+    add_unread: Callable[[str, str], None],
+    opened: Callable[[Path, OfflineJob, Options], _File],
+) -> Iterator[_File]:
     for path in _paths(job):
         try:
-            given = _file(path, job, options)
+            given = opened(path, job, options)
         except CdrOptionError as error:
-            tally.add_unread(str(path), str(error))
+            add_unread(str(path), str(error))
         except OSError as error:
-            tally.add_unread(str(path), error.strerror or str(error))
+            add_unread(str(path), error.strerror or str(error))
         else:
-            files.append(given)
-    return tuple(files)
+            yield given
+
+
+def _posted(path: Path, job: OfflineJob, options: Options) -> CdrFile:
+    return PostedFile(path, job.format_name, options)
+
+
+def _shareable(path: Path, job: OfflineJob, options: Options) -> ShareableFile:
+    return FileOfShares(path, job.format_name, options)
 
 
 def _file(path: Path, job: OfflineJob, options: Options) -> CdrFile:

@@ -1,10 +1,11 @@
 """`ocs offline`: CDRs that are finished, rated from files into files, and what they come to."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -17,20 +18,41 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from ocs.adapters.clock import monotonic_s
+from ocs.bootstrap.engine import opened_on_ray
+from ocs.bootstrap.intake_files import opened_intake
 from ocs.bootstrap.offline import (
     BadOptionError,
     OfflineJob,
-    OfflineWork,
+    Rating,
     opened_work,
     write_metrics,
     write_summary,
 )
 from ocs.bootstrap.stores import CannotStart
-from ocs.cli.office import StoreOption, TenantOption, show_json, show_table
+from ocs.cli.office import StoreOption, TenantOption, show_json
+from ocs.cli.offline_options import (
+    ColumnsOption,
+    DebitOption,
+    ExtraColumnOption,
+    FieldOption,
+    FormatOption,
+    MetricsOption,
+    PlainOption,
+    ReadingOptions,
+    SecondsOption,
+    SubscribersOption,
+    SwitchOption,
+    TemplateOption,
+    ZoneOption,
+)
+from ocs.cli.offline_parked import parked
+from ocs.cli.offline_reconcile import reconcile
 from ocs.cli.offline_report import report
+from ocs.cli.offline_rerate import rerate
+from ocs.cli.offline_share import share, shares, work
+from ocs.cli.offline_shown import show_summary
 from ocs.cli.options import (
     ASKED_WRONGLY,
     ConfigOption,
@@ -40,9 +62,7 @@ from ocs.cli.options import (
     settings_of,
 )
 from ocs.config.settings import Settings
-from ocs.domain.money import currency, format_money
-from ocs.usecases.offline_rating import Fate, Money
-from ocs.usecases.offline_summary import RunSummary, Tally, rate_files
+from ocs.usecases.offline_summary import RunSummary, Tally
 from ocs.usecases.ports import LedgerUnavailable
 from ocs.usecases.settling_cdrs import Settled
 
@@ -50,48 +70,43 @@ METRICS_EVERY_S: Final = 5.0
 
 app = typer.Typer(no_args_is_help=True, help="Finished CDRs: rate them, report on them.")
 
+app.command()(parked)
+app.command()(reconcile)
 app.command()(report)
+app.command()(rerate)
+app.command()(share)
+app.command()(work)
+app.command()(shares)
 
 _Moved = Callable[[Tally, int], None]
 """(what was done so far, bytes of all files that were read) -> it is shown."""
 
 
 InOption = Annotated[
-    list[Path], typer.Option("--in", help="A file, or a folder with all below it.")
+    list[Path] | None, typer.Option("--in", help="A file, or a folder with all below it.")
 ]
-FormatOption = Annotated[
-    str, typer.Option("--format", help="Of all files; detected unless named (docs/cdr.md).")
+IntakeOption = Annotated[
+    bool, typer.Option("--intake", help="What was posted to /cdr; it is put away when it is rated.")
 ]
-SubscribersOption = Annotated[
-    Path | None,
-    typer.Option(help="A CSV of identity,account,plan, instead of the store's subscribers."),
-]
-ZoneOption = Annotated[str, typer.Option(help="Of local times; the tenant's unless named.")]
-SwitchOption = Annotated[str, typer.Option(help="Put before ids that one switch made.")]
-SecondsOption = Annotated[str, typer.Option(help="Milliseconds go up, half_up or down.")]
-ColumnsOption = Annotated[
-    str, typer.Option(help="Names of all columns, with commas, where no header has them.")
-]
-FieldOption = Annotated[
-    list[str] | None, typer.Option(help="A column of the CDR from the switch's: name=column.")
-]
-ExtraColumnOption = Annotated[str, typer.Option(help="Asterisk: uniqueid or userfield.")]
-TemplateOption = Annotated[str, typer.Option(help="FreeSWITCH: the template's name.")]
-PlainOption = Annotated[
-    bool, typer.Option("--plain-values", help="FreeSWITCH: values are not URL-encoded.")
-]
-DebitOption = Annotated[
-    bool, typer.Option(help="Debit the accounts that CDRs settle; or only rate and record.")
-]
-MetricsOption = Annotated[
-    Path | None, typer.Option(help="Prometheus figures, for a textfile collector.")
+
+
+class Engine(StrEnum):
+    """Where files are rated."""
+
+    HERE = "here"
+    RAY = "ray"
+
+
+EngineOption = Annotated[
+    Engine, typer.Option(help="Rate in this process, or on a cluster (docs/offline-scale.md).")
 ]
 
 
 @app.command()
 def run(
     *,
-    inputs: InOption,
+    inputs: InOption = None,
+    intake: IntakeOption = False,
     out: Annotated[Path, typer.Option(help="The folder for rated CDRs and rejects.")],
     form: FormatOption = "",
     tenant: TenantOption = "",
@@ -105,6 +120,7 @@ def run(
     template: TemplateOption = "",
     plain_values: PlainOption = False,
     debit: DebitOption = True,
+    engine: EngineOption = Engine.HERE,
     metrics_file: MetricsOption = None,
     config: ConfigOption = None,
     directory: DirectoryOption = None,
@@ -116,33 +132,51 @@ def run(
     if store:
         named = msgspec.structs.replace(settings.store, url=store)
         settings = msgspec.structs.replace(settings, store=named)
-    told: dict[str, Any] = {
-        "zone": zone,
-        "switch": switch,
-        "seconds": seconds,
-        "columns": [name.strip() for name in columns.split(",") if name.strip()],
-        "fields": _fields(field or []),
-        "extra_column": extra_column,
-        "template": template,
-    }
-    reading = {name: value for name, value in told.items() if value}
+    reading = ReadingOptions(
+        zone=zone,
+        switch=switch,
+        seconds=seconds,
+        columns=columns,
+        field=field,
+        extra_column=extra_column,
+        template=template,
+        plain_values=plain_values,
+    )
     job = OfflineJob(
-        inputs=tuple(inputs),
+        inputs=tuple(inputs or ()),
         out=out,
         tenant=tenant or settings.charging.default_tenant,
         format_name=form,
-        reading={**reading, "encoded_values": not plain_values},
+        reading=reading.named(),
         subscribers=subscribers,
         debit=debit,
     )
-    _run(settings, job, metrics_file, as_json=as_json)
+    _run(_opened(settings, job, engine, intake=intake), job, metrics_file, as_json=as_json)
 
 
-def _run(settings: Settings, job: OfflineJob, metrics_file: Path | None, *, as_json: bool) -> None:
+def _opened(
+    settings: Settings, job: OfflineJob, engine: Engine, *, intake: bool
+) -> AbstractContextManager[Rating]:
+    if not (job.inputs or intake):
+        raise fail("name a file or a folder with --in, or --intake", ASKED_WRONGLY)
+    if intake and engine is not Engine.HERE:
+        raise fail("--intake is read here only, so it goes without --engine", ASKED_WRONGLY)
+    if engine is Engine.RAY:
+        return opened_on_ray(settings, job)
+    return opened_intake(settings, job) if intake else opened_work(settings, job)
+
+
+def _run(
+    opened: AbstractContextManager[Rating],
+    job: OfflineJob,
+    metrics_file: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     """Do the job; end the command with what stands in its way, or with what was rejected."""
     logging.getLogger("ocs").addHandler(logging.NullHandler())  # the command's end tells it
     try:
-        with opened_work(settings, job) as work:
+        with opened as work:
             summary = _rated(work, metrics_file)
         kept = write_summary(job.out, summary)
     except BadOptionError as error:
@@ -156,26 +190,18 @@ def _run(settings: Settings, job: OfflineJob, metrics_file: Path | None, *, as_j
     if as_json:
         show_json(summary)
     else:
-        _show(summary, kept)
+        show_summary(summary, kept)
     if summary.unread or summary.rejected or Settled.REJECTED in summary.settled:
         raise typer.Exit(1)
 
 
-def _fields(named: list[str]) -> dict[str, str]:
-    pairs = [each.partition("=") for each in named]
-    wrong = [name for name, sign, column in pairs if not (name and sign and column)]
-    if wrong:
-        raise fail(f"--field: expected name=column, not {wrong[0]!r}", ASKED_WRONGLY)
-    return {name: column for name, _, column in pairs}
-
-
-def _rated(work: OfflineWork, metrics_file: Path | None) -> RunSummary:
+def _rated(work: Rating, metrics_file: Path | None) -> RunSummary:
     """Rate all files, and show how far it is."""
     began_s = monotonic_s()
-    total = sum(file.size for file in work.files)
+    total = work.size
     with _shown(total) as show:
         moved = show if metrics_file is None else _metered(metrics_file, total, show)
-        for read in rate_files(work.files, work.rater, work.output, work.tally):
+        for read in work.steps():
             moved(work.tally, read)
         if metrics_file is not None:
             write_metrics(metrics_file, work.tally, 0)
@@ -210,46 +236,3 @@ def _metered(path: Path, total: int, show: _Moved) -> _Moved:
             due_s = monotonic_s() + METRICS_EVERY_S
 
     return moved
-
-
-def _show(summary: RunSummary, kept: Path) -> None:
-    per_second = summary.rated_now / summary.seconds if summary.seconds else 0.0
-    typer.echo(
-        f"{summary.rated_now:,} CDRs rated in {summary.seconds:.1f} s: {per_second:,.0f} a second;"
-        f" {summary.rated - summary.rated_now:,} were done before"
-    )
-    chunks = summary.chunks
-    typer.echo(
-        f"{summary.files} files, {sum(chunks.values())} chunks ({chunks[Fate.ELSEWHERE]} left to"
-        f" another run), {summary.entries:,} entries: {summary.used:,} used,"
-        f" {summary.skipped:,} skipped"
-    )
-    if summary.money:
-        show_table(_money_table(summary.money, "amount"))
-    if summary.debited:
-        show_table(_money_table(summary.debited, "debited"))
-    for each in summary.overrun:
-        below = format_money(each.amount, currency(each.currency))
-        typer.echo(f"of that {below} {each.currency} of {each.tenant} below the accounts' floors")
-    if summary.settled:
-        show_table(_counts_table("settled", "CDRs", summary.settled))
-    if summary.rejected:
-        show_table(_counts_table("rejected", "entries", summary.rejected))
-    for unread in summary.unread:
-        typer.echo(f"not read: {unread.file}: {unread.reason}", err=True)
-    typer.echo(f"kept in {kept}")
-
-
-def _counts_table(head: str, counted: str, counts: Mapping[str, int]) -> Table:
-    table = Table(head, counted, box=None, pad_edge=False)
-    for name, count in counts.items():
-        table.add_row(name, f"{count:,}")
-    return table
-
-
-def _money_table(money: Sequence[Money], head: str) -> Table:
-    table = Table("tenant", "currency", "CDRs", head, box=None, pad_edge=False)
-    for each in money:
-        amount = format_money(each.amount, currency(each.currency)) if each.currency else "none"
-        table.add_row(each.tenant, each.currency or "-", f"{each.cdrs:,}", amount)
-    return table

@@ -21,7 +21,7 @@ is too much to do again), a data base of lines (the output itself says what is d
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -188,26 +188,47 @@ class ChunkDone(Struct, frozen=True):
     position: int
 
 
+class Priced:
+    """A chunk that is rated and has only to be put; it is claimed until that is done."""
+
+    def __init__(self, chunk: Chunk, rated: Rated, output: Output, claim: ExitStack) -> None:
+        self._chunk = chunk
+        self._rated = rated
+        self._output = output
+        self._claim = claim
+
+    def put(self) -> ChunkDone:
+        """Put it into the output."""
+        with self._claim:
+            report = self._output.put(self._chunk, self._rated)
+        return ChunkDone(Fate.RATED, report, self._chunk.position)
+
+    def leave(self) -> None:
+        """Leave it to somebody else."""
+        self._claim.close()
+
+
 def rate_file(file: CdrFile, rater: Rater, output: Output) -> Iterator[ChunkDone]:
     """Rate what is not done of a file, chunk by chunk. FileFault, LedgerUnavailable, OSError."""
     for chunk in file.chunks():
-        report = output.report(chunk.name)
-        fate = Fate.FOUND
-        if report is None:
-            fate, report = _rated(chunk, rater, output)
-        yield ChunkDone(fate, report, chunk.position)
+        priced = priced_chunk(chunk, rater, output)
+        yield priced.put() if isinstance(priced, Priced) else priced
 
 
-def _rated(chunk: Chunk, rater: Rater, output: Output) -> tuple[Fate, ChunkReport | None]:
-    with output.claimed(chunk.name) as is_ours:
-        if not is_ours:
-            return Fate.ELSEWHERE, None
+def priced_chunk(chunk: Chunk, rater: Rater, output: Output) -> Priced | ChunkDone:
+    """Rate a chunk, unless it is done or another run is at it."""
+    report = output.report(chunk.name)
+    if report is not None:
+        return ChunkDone(Fate.FOUND, report, chunk.position)
+    with ExitStack() as claim:
+        if not claim.enter_context(output.claimed(chunk.name)):
+            return ChunkDone(Fate.ELSEWHERE, None, chunk.position)
         report = output.report(chunk.name)  # it may have been done since we asked
         if report is not None:
-            return Fate.FOUND, report
+            return ChunkDone(Fate.FOUND, report, chunk.position)
         rated = rater.rate(chunk.table)
         assert len(rated.table) + len(rated.rejects) == len(chunk.table), chunk.name
-        return Fate.RATED, output.put(chunk, rated)
+        return Priced(chunk, rated, output, claim.pop_all())
 
 
 class RememberedPeople:

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Final
 
 from msgspec import Struct
 
 from ocs.usecases.offline_rating import (
     CdrFile,
+    Chunk,
     ChunkDone,
     ChunkReport,
     Fate,
@@ -15,7 +18,7 @@ from ocs.usecases.offline_rating import (
     Money,
     Output,
     Rater,
-    rate_file,
+    priced_chunk,
 )
 
 _COUNTED: Final = ("entries", "used", "skipped", "cdrs", "rated")
@@ -130,16 +133,61 @@ def rate_files(
 ) -> Iterator[int]:
     """Rate files one after the other; yield how many bytes of all of them have been read.
 
-    A file with a fault is told in the tally, and the next one is read. LedgerUnavailable, OSError.
+    A chunk is put while the next one is rated. A file with a fault is told in the tally, and the
+    next one is read. LedgerUnavailable, OSError.
     """
     before = 0
-    for file in files:
-        tally.add_file()
-        try:
-            for done in rate_file(file, rater, output):
-                tally.add(done)
-                yield before + min(done.position, file.size)
-        except FileFault as fault:
-            tally.add_unread(file.name, str(fault))
-        before += file.size
-        yield before
+    with ThreadPoolExecutor(1, "ocs-writer") as pool:
+        behind = _Behind(pool)
+        for file in files:
+            tally.add_file()
+            try:
+                for chunk in file.chunks():
+                    read = before + min(chunk.position, file.size)
+                    for done, reached in behind.follow(chunk, read, rater, output):
+                        tally.add(done)
+                        yield reached
+            except FileFault as fault:
+                tally.add_unread(file.name, str(fault))
+            before += file.size
+            yield before
+        for done, reached in behind.last():
+            tally.add(done)
+            yield reached
+
+
+class _Behind:
+    """What is put behind the one who rates: one chunk at a time, in their order.
+
+    One and not more, since a rated chunk is some 200 MB.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._name = ""
+        self._reached = 0
+        self._putting: Future[ChunkDone] | None = None
+
+    def follow(
+        self, chunk: Chunk, reached: int, rater: Rater, output: Output
+    ) -> Iterator[tuple[ChunkDone, int]]:
+        """Rate a chunk and begin to put it; yield what is done by then."""
+        if chunk.name == self._name:  # a copy: it is done when that one is
+            yield from self.last()
+        priced = priced_chunk(chunk, rater, output)
+        if isinstance(priced, ChunkDone):
+            yield from self.last()
+            yield priced, reached
+            return
+        with ExitStack() as undone:
+            undone.callback(priced.leave)
+            yield from self.last()
+            undone.pop_all()
+        self._name, self._reached = chunk.name, reached
+        self._putting = self._pool.submit(priced.put)
+
+    def last(self) -> Iterator[tuple[ChunkDone, int]]:
+        """Wait for what is under way."""
+        putting, self._putting = self._putting, None
+        if putting is not None:
+            yield putting.result(), self._reached

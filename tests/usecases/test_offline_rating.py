@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,11 +12,13 @@ from ocs.usecases.offline_rating import (
     MOST_PEOPLE_KEPT,
     Chunk,
     ChunkReport,
+    Fate,
     FileFault,
     Money,
     Rated,
     RememberedPeople,
     Table,
+    rate_file,
 )
 from ocs.usecases.offline_summary import RunSummary, Tally, rate_files
 from ocs.usecases.ports import Subscriber
@@ -139,6 +142,77 @@ def test_a_rater_that_loses_a_row_is_a_bug() -> None:
 
     with pytest.raises(AssertionError):
         list(rate_files([File("one", "a")], Lossy(), Output(), Tally()))
+
+
+class Logged(Output):
+    """Tells what was asked of it, in its order; putting `dead` fails."""
+
+    def __init__(self, dead: str = "", until: Event | None = None) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self._dead = dead
+        self._until = until
+
+    def report(self, name: str) -> ChunkReport | None:
+        self.log.append(f"report {name}")
+        return super().report(name)
+
+    @contextlib.contextmanager
+    def claimed(self, name: str) -> Iterator[bool]:
+        self.log.append(f"claim {name}")
+        with super().claimed(name) as is_ours:
+            yield is_ours
+        self.log.append(f"leave {name}")
+
+    def put(self, chunk: Chunk, rated: Rated) -> ChunkReport:
+        if self._until is not None:
+            assert self._until.wait(60), "the next one was not rated meanwhile"
+        if chunk.name == self._dead:
+            raise OSError("no space left")
+        self.log.append(f"put {chunk.name}")
+        return super().put(chunk, rated)
+
+
+def test_a_chunk_is_put_while_the_next_one_is_rated() -> None:
+    is_next = Event()
+
+    class Second(Rater):
+        def rate(self, table: Table) -> Rated:
+            if self.rated:
+                is_next.set()
+            return super().rate(table)
+
+    output = Logged(until=is_next)
+    read = list(rate_files([File("one", "a"), File("two", "b", "c")], Second(), output, Tally()))
+    puts = [entry for entry in output.log if entry.startswith("put")]
+    assert puts == ["put a", "put b", "put c"]
+    assert sorted(read) == [10, 10, 25, 30, 30]
+
+
+def test_a_copy_of_what_is_being_put_waits_for_it() -> None:
+    output = Logged()
+    summary, _ = run(output, File("one", "a"), File("copy", "a"), File("third", "a"))
+    once = ["report a", "claim a", "report a", "put a", "leave a"]
+    assert output.log == [*once, "report a", "report a"]
+    assert summary.chunks == {"rated": 1, "found": 2, "elsewhere": 0}
+
+
+def test_what_was_rated_before_a_fault_was_known_is_left() -> None:
+    output, tally = Logged(dead="b"), Tally()
+    with pytest.raises(OSError, match="no space"):
+        list(rate_files([File("one", "a", "b", "c", "d")], Rater(), output, tally))
+    assert {f"claim {name}" for name in "abc"} <= set(output.log)
+    assert not {"put b", "put c", "claim d"} & set(output.log)
+    assert sum(entry.startswith("claim") for entry in output.log) == 3
+    assert "leave c" in output.log
+    assert tally.rated_now == 2
+
+
+def test_a_file_by_itself_is_rated_chunk_by_chunk() -> None:
+    output = Logged()
+    output.reports["b"] = report("b")
+    done = list(rate_file(File("one", "a", "b"), Rater(), output))
+    assert [(each.fate, each.position) for each in done] == [(Fate.RATED, 15), (Fate.FOUND, 30)]
 
 
 class Directory:

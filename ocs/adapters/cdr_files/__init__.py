@@ -5,6 +5,8 @@
     asterisk ...  one module a format: a table of its columns (layout), and what is special
     batching      lines -> outcomes -> batches; what is no CDR is a reject with its reason
     chunks        a file in pieces that are known again; rejected_files: rejects, given in again
+    outline       where the pieces end, without reading them; shares: files given out to workers
+    arrow_batches CDRs that come from another engine instead of a file
     opening       compressed or not, lines or blocks of lines, in bounded memory
 
 Nothing is rated, cleaned or remembered here: two rows with one id are both handed out, and who

@@ -27,8 +27,10 @@ NEEDED: Final = frozenset({"cdr_id", "called"})
 
 _TIMES: Final = ("start_ms", "answer_ms", "end_ms")
 _COUNTS: Final = ("units", "duration_ms")
-_INTEGERS: Final = _TIMES + _COUNTS
-_TEXTS: Final = tuple(name for name in COLUMNS if name in OWN - {*_INTEGERS, "answered"})
+INTEGERS: Final = _TIMES + _COUNTS
+"""The columns in which a text has to be a whole number."""
+
+_TEXTS: Final = tuple(name for name in COLUMNS if name in OWN - {*INTEGERS, "answered"})
 _YES: Final = ("true", "1", "yes")
 _NO: Final = ("false", "0", "no")
 _SECOND_MS: Final = 1_000
@@ -91,18 +93,21 @@ def _foreign_folded(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _absent_added(frame: pl.DataFrame) -> pl.DataFrame:
-    absent = [pl.lit(None, pl.String).alias(name) for name in OWN if name not in frame.columns]
-    return frame.with_columns(absent)
+    return frame.with_columns(
+        pl.lit(None, kind).alias(name)
+        for name, kind in COLUMNS.items()
+        if name not in frame.columns
+    )
 
 
 def _typed(raw: pl.DataFrame) -> pl.DataFrame:
     """Return the types of a CDR; beside what could not be read, the cells as they stand."""
     texts = (pl.col(name).cast(pl.String) for name in _TEXTS)
-    integers = (pl.col(name).cast(pl.Int64, strict=False) for name in _INTEGERS)
+    integers = (pl.col(name).cast(pl.Int64, strict=False) for name in INTEGERS)
     typed = raw.select("file", "line", *texts, *integers, _truth(raw).alias("answered"))
     beside = [
         raw[name].alias(_RAW + name)
-        for name in (*_INTEGERS, "answered")
+        for name in (*INTEGERS, "answered")
         if raw[name].null_count() != typed[name].null_count() or raw.schema[name].is_float()
     ]
     return typed.with_columns(beside) if beside else typed
@@ -120,31 +125,44 @@ def _truth(raw: pl.DataFrame) -> pl.Expr:
 def _completed(typed: pl.DataFrame, options: Options) -> pl.DataFrame:
     """Work out what a row may leave out, as far as rules ask for it."""
     typed = typed.with_columns(
-        pl.col("usage_type").fill_null(VOICE), pl.col("direction").fill_null(ORIG)
+        _or(typed["usage_type"], pl.lit(VOICE)), _or(typed["direction"], pl.lit(ORIG))
     )
     timed = pl.when(pl.col("usage_type") == VOICE)
     seconds = timed.then((pl.col("duration_ms") + options.added_ms) // _SECOND_MS)
     return typed.with_columns(
-        pl.col("units").fill_null(seconds),
-        pl.col("duration_ms").fill_null(timed.then(pl.col("units") * _SECOND_MS)),
+        _or(typed["units"], seconds),
+        _or(typed["duration_ms"], timed.then(pl.col("units") * _SECOND_MS)),
     )
 
 
 def _filled(sound: pl.DataFrame, options: Options) -> pl.DataFrame:
     """Fill in what no rule asks for."""
-    sound = sound.with_columns(
-        pl.col("tenant").fill_null(options.tenant),
-        pl.col("session_id").fill_null(pl.col("cdr_id")),
-        pl.col("attributes").fill_null("{}"),
-        pl.col("answered").fill_null(pl.col("answer_ms").is_not_null() | (pl.col("units") > 0)),
-    )
+    is_answered = pl.col("answer_ms").is_not_null() | (pl.col("units") > 0)
+    told = {
+        "tenant": pl.lit(options.tenant),
+        "session_id": pl.col("cdr_id"),
+        "attributes": pl.lit("{}"),
+        "answered": is_answered,
+    }
+    nothing = pl.lit("")
     sound = sound.select(
-        pl.col(name).fill_null("") if kind == pl.String else pl.col(name)
+        _or(sound[name], told.get(name, nothing))
+        if kind == pl.String or name in told
+        else pl.col(name)
         for name, kind in COLUMNS.items()
     )
     if not options.switch:
         return sound
     return sound.with_columns(cdr_id=pl.concat_str(pl.lit(options.id_of("")), "cdr_id"))
+
+
+def _or(given: pl.Series, other: pl.Expr) -> pl.Expr:
+    """Return what is given, the other where nothing is; most columns have all or none."""
+    if not given.null_count():
+        return pl.col(given.name)
+    if given.null_count() == len(given):
+        return other.alias(given.name)
+    return pl.col(given.name).fill_null(other)
 
 
 def _rules(typed: pl.DataFrame) -> Iterator[Rule]:
@@ -179,7 +197,7 @@ def _numbers(typed: pl.DataFrame) -> Iterator[Rule]:
         "expected whole milliseconds since 1970",
         f"expected a whole number to {MAX_UNITS}",
     )
-    for name in _INTEGERS:
+    for name in INTEGERS:
         most, reason = (LATEST_MS - 1, time) if name in _TIMES else (MAX_UNITS, count)
         broken = ~pl.col(name).is_between(0, most)
         if _RAW + name in typed.columns:

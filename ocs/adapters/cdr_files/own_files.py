@@ -1,7 +1,9 @@
 """Our own formats: CSV with a header, NDJSON, Parquet; their columns are those of a CDR.
 
-CSV is the one that has to be fast. Its blocks go to Polars' reader as they are, every cell as text,
-and three things are found out about them on the way:
+CSV is the one that has to be fast. Its blocks go to Polars' reader as they are. First with integers
+as such, which is what nearly every block comes to: it is refused, and no more is known, if there is
+a line with too many or too few cells or a cell that is no integer. Then it is read again, every
+cell as text, and three things are found out about it on the way:
 
     a line with too few or too many cells    each line gets a last cell of its own, a control
                                              character, which has to arrive in the last column
@@ -10,8 +12,7 @@ and three things are found out about them on the way:
                                              line by line, and what cannot be read is a reject
     a cell that is no number, no time ...    `own_columns`
 
-A block without such a line is read once. What Polars reads as numbers by itself would be a little
-faster, but loses what stood there, and an empty cell would be like a bad one.
+A piece of a block without such a line is read once or twice, and the others are few.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,13 +25,16 @@ from polars.exceptions import PolarsError
 
 from ocs.adapters.cdr_files.batching import cells_of, check_width, decoded, object_of, rejected
 from ocs.adapters.cdr_files.cells import CellError, text_of
-from ocs.adapters.cdr_files.opening import Damaged, Source
+from ocs.adapters.cdr_files.opening import Damaged, Source, lines_in
 from ocs.adapters.cdr_files.options import Options
-from ocs.adapters.cdr_files.own_columns import NEEDED, OWN, checked
+from ocs.adapters.cdr_files.own_columns import INTEGERS, NEEDED, OWN, checked
 from ocs.adapters.cdr_files.records import MOST_ROWS, Batch, Reject, frame_of
 
 _MARK: Final = "\x1e"
 _WHOLE: Final = "\x1e"  # the name of the column that the mark arrives in
+_QUOTE: Final = b'"'
+_BLANKS: Final = (b" ", b"\t")
+_BEFORE_CELLS: Final = (b",", b"\n", _QUOTE)
 _MARKED_END: Final = f",{_MARK}\n".encode()
 _PIECES: Final = 16  # a block that cannot be read is cut into so many
 _FEWEST_LINES: Final = 256  # ... unless it has no more lines than these
@@ -84,11 +88,12 @@ def read_csv(source: Source, options: Options) -> Iterator[Batch]:
             begin, lines, headers = first, text, 0
             if not names:
                 head, _, lines = text.partition(b"\n")
-                names, begin, headers = _header(head), first + 1, 1
+                names, begin, headers = header_names(head), first + 1, 1
             block = _Block(source.name, names, begin, lines)
-            read = _read_block(block) if lines else _Read([], [])
+            count = source.entries - begin + 1
+            read = _read_block(block, count) if lines else _Read([], [])
             read.skipped += headers
-            yield from _batches(read, options, block.lines, begin)
+            yield _batch(read, options, block.lines, begin)
     except CellError as error:
         source.entries = 1
         yield _lone(Reject(source.name, 1, error.column, f"{error.reason}: the file is not read"))
@@ -96,7 +101,7 @@ def read_csv(source: Source, options: Options) -> Iterator[Batch]:
         yield _lone(Reject(source.name, source.entries + 1, "", str(damage)))
 
 
-def _header(line: bytes) -> list[str]:
+def header_names(line: bytes) -> list[str]:
     """Return the names of the columns; CellError for a line that holds no such."""
     names = [name.strip() for name in cells_of(decoded(line.rstrip(b"\r")))]
     missing = sorted(NEEDED - set(names))
@@ -107,8 +112,13 @@ def _header(line: bytes) -> list[str]:
     return names
 
 
-def _read_block(block: _Block) -> _Read:
-    lines = block.text.count(b"\n")
+def _read_block(block: _Block, lines: int) -> _Read:
+    frame = _sound(block, lines)
+    return _read_texts(block, lines) if frame is None else _Read([frame], [])
+
+
+def _read_texts(block: _Block, lines: int) -> _Read:
+    """Read every cell as text; what is wrong is found, or made smaller and found then."""
     frame = _parsed(block)
     if frame is not None and frame.height == lines:
         return _whole(block, frame)
@@ -116,8 +126,43 @@ def _read_block(block: _Block) -> _Read:
         return _line_by_line(block)
     read = _Read([], [])
     for piece in block.pieces():
-        read.add(_read_block(piece))
+        read.add(_read_texts(piece, lines_in(piece.text)))
     return read
+
+
+def _sound(block: _Block, lines: int) -> pl.DataFrame | None:
+    """Return the cells of a block in which nothing is wrong, as far as can be seen from here."""
+    if b"\r" in block.text or _has_blanks_before_cells(block.text):
+        return None
+    schema = {name: pl.Int64 if name in INTEGERS else pl.String for name in block.names}
+    try:
+        frame = pl.read_csv(block.text, schema=schema, has_header=False)
+    except PolarsError:  # too many cells, or one that is no integer, or no text
+        return None
+    if frame.height != lines or not _reaches_the_end(block, frame, lines):
+        return None
+    placed = _placed(frame.rechunk(), block.file, block.first)
+    return _without_empty(placed) if _QUOTE in block.text else placed
+
+
+def _has_blanks_before_cells(text: bytes) -> bool:
+    """Whether Polars might read a number that has a blank before it, which is no number to us."""
+    return any(
+        blank in text
+        and (text.startswith(blank) or any(before + blank in text for before in _BEFORE_CELLS))
+        for blank in _BLANKS
+    )
+
+
+def _reaches_the_end(block: _Block, frame: pl.DataFrame, lines: int) -> bool:
+    """Whether no line has too few cells, which Polars would fill up; none has too many.
+
+    A last cell that is not empty says so. Where some are, cells are counted.
+    """
+    if not frame[block.names[-1]].null_count():
+        return True
+    separators = lines * (len(block.names) - 1)
+    return _QUOTE not in block.text and block.text.count(b",") == separators
 
 
 def _parsed(block: _Block) -> pl.DataFrame | None:
@@ -213,9 +258,7 @@ def _reject(block: _Block, place: int, line: bytes, error: CellError) -> Reject:
     return rejected(block.file, block.first + place, line.rstrip(b"\r"), error)
 
 
-def _batches(
-    read: _Read, options: Options, lines: Callable[[], list[bytes]], first: int
-) -> Iterator[Batch]:
+def _batch(read: _Read, options: Options, lines: Callable[[], list[bytes]], first: int) -> Batch:
     """Check what was read; `lines` are asked for only where something is wrong."""
     frame = pl.concat(read.frames, how="vertical") if read.frames else frame_of([])
     sound, faults = checked(frame, options)
@@ -229,18 +272,7 @@ def _batches(
             rejects.append(rejected(frame["file"][0], number, text, error))
     rejects.sort(key=lambda reject: reject.line)
     entries = sound.height + len(rejects) + read.skipped
-    yield from _cut(sound, tuple(rejects), entries, read.skipped)
-
-
-def _cut(
-    frame: pl.DataFrame, rejects: tuple[Reject, ...], entries: int, skipped: int
-) -> Iterator[Batch]:
-    """Yield batches that are not too large; the first accounts for what is no row."""
-    rows = frame.slice(0, MOST_ROWS)
-    others = frame.height - rows.height
-    yield Batch(rows, rejects, entries - others, rows.height, skipped)
-    for more in frame.slice(MOST_ROWS).iter_slices(MOST_ROWS):
-        yield Batch(more, (), more.height, more.height, 0)
+    return Batch(sound, tuple(rejects), entries, sound.height, read.skipped)
 
 
 def read_ndjson(source: Source, options: Options) -> Iterator[Batch]:
@@ -250,13 +282,15 @@ def read_ndjson(source: Source, options: Options) -> Iterator[Batch]:
         for number, line in source.lines():
             batch.add(number, line)
             if len(batch.lines) >= _LINES_AT_ONCE:
-                yield from batch.batches(options)
+                yield batch.batch(options)
                 batch = _Objects(source)
     except Damaged as damage:
-        yield from batch.batches(options)
+        if batch.lines:
+            yield batch.batch(options)
         yield _lone(Reject(source.name, source.entries + 1, "", str(damage)))
         return
-    yield from batch.batches(options)
+    if batch.lines:
+        yield batch.batch(options)
 
 
 class _Objects:
@@ -283,15 +317,13 @@ class _Objects:
         self._rows.append(row)
         self._numbers.append(number)
 
-    def batches(self, options: Options) -> Iterator[Batch]:
-        if not self.lines:
-            return
+    def batch(self, options: Options) -> Batch:
         columns = dict.fromkeys(_OWN, pl.String)
         frame = pl.DataFrame(self._rows, schema=columns, orient="row").with_columns(
             file=pl.lit(self._source.name), line=pl.Series(self._numbers, dtype=pl.Int64)
         )
         self._read.frames.append(frame)
-        yield from _batches(self._read, options, lambda: self.lines, self._first)
+        return _batch(self._read, options, lambda: self.lines, self._first)
 
 
 def _row_of(members: dict[str, Any]) -> tuple[str | None, ...]:
@@ -321,7 +353,7 @@ def read_parquet(source: Source, options: Options) -> Iterator[Batch]:
         for frame in scan.collect_batches(chunk_size=MOST_ROWS, maintain_order=True):
             first, source.entries = source.entries + 1, source.entries + frame.height
             placed = _placed(_without_empty(frame), source.name, first)
-            yield from _batches(_Read([placed], []), options, list, first)
+            yield _batch(_Read([placed], []), options, list, first)
     except CellError as error:
         yield _lone(Reject(source.name, 1, error.column, f"{error.reason}: the file is not read"))
     except PolarsError as error:

@@ -97,7 +97,10 @@ class Reject(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """At most `MOST_ROWS` CDRs, and what became of all entries since the batch before."""
+    """CDRs, and what became of all entries since the batch before.
+
+    At most `MOST_ROWS`, but for own CSV: there a batch is what came as a block.
+    """
 
     frame: pl.DataFrame
     rejects: tuple[Reject, ...]

@@ -11,6 +11,8 @@ Around it, for `ocs offline`:
     numbers      cleaning columns of numbers
     call_rating  CDRs as switches write them: who pays, what it costs, or why that cannot be said
     rated_files  the output: a chunk is in it whole or not at all
+    shared_files the same, where several machines write into one folder
+    batches      a record batch with its prices, for engines that are not ours
     traffic      what all of it comes to
 
 Whatever does not go by columns is priced by the domain, call by call, and both give the same

@@ -19,7 +19,8 @@ import polars as pl
 from msgspec import Struct
 
 from ocs.adapters.columns.bills import SETTLED
-from ocs.adapters.columns.frames import PRICES, parted
+from ocs.adapters.columns.clocks import shown
+from ocs.adapters.columns.frames import PRICES, beside, parted
 from ocs.adapters.columns.numbers import cleaned, for_help
 from ocs.adapters.columns.rater import ColumnRater
 from ocs.domain.numbers import NumberRules
@@ -57,6 +58,12 @@ ADDED: Final[dict[str, Any]] = {
 What is not known is null: the price of what is not charged has no tariff.
 """
 
+_JUDGED: Final[dict[str, Any]] = {"row": pl.UInt32, **ADDED}
+_LOOKED_AT: Final = (
+    "subscriber", "calling", "called", "trunk_in", "start_ms", "answer_ms", "end_ms", "units",
+    "usage_type", "direction", "answered",
+)  # fmt: skip
+
 
 class TenantTerms(Struct, frozen=True):
     """What is a tenant's: how its numbers are written, and by which clocks it lives."""
@@ -83,17 +90,18 @@ class CallRater:
     def rate(self, table: Table) -> Rated:
         """As `Rater.rate`; the table has the columns that the readers of CDRs give."""
         assert isinstance(table, pl.DataFrame)
-        cdrs = table.with_row_index("row")
-        known: list[pl.DataFrame] = []
+        judged: list[pl.DataFrame] = []
         rejects: list[Reject] = []
-        for (tenant,), group in parted(cdrs, "tenant").items():
+        numbered = table.select("tenant", *_LOOKED_AT).with_row_index("row")
+        for (tenant,), group in parted(numbered, "tenant").items():
             if tenant in self._tenants:
-                known.append(self._prepared(group, tenant))
+                judged.append(self._priced(self._prepared(group, tenant)))
             else:
-                rejects += _rejected(group.with_columns(code=pl.lit(UNKNOWN_TENANT)), table.columns)
-        rated, unrated = _parted(self._priced(_in_order(known, dict(cdrs.schema))))
-        rejects += _rejected(unrated, table.columns)
-        kept = rated.select(*table.columns, *(pl.col(n).cast(k) for n, k in ADDED.items()))
+                unknown = table.select(pl.all().gather(group["row"]))
+                rejects += _rejected(unknown.with_columns(code=pl.lit(UNKNOWN_TENANT)), table)
+        rated, unrated = _parted(table, _in_order(judged))
+        rejects += _rejected(unrated, table)
+        kept = rated.select(*table.columns, *ADDED)
         return Rated(
             table=kept,
             rejects=sorted(rejects, key=lambda reject: reject.line),
@@ -106,7 +114,6 @@ class CallRater:
         """Say of CDRs of one tenant who pays and when the use began."""
         terms = self._tenants[tenant]
         called = cleaned(cdrs["called"], terms.rules)
-        is_help = for_help(cdrs["called"], called, terms.rules) & (cdrs["usage_type"] != DATA)
         identity = pl.coalesce(
             pl.when(pl.col(name) != "").then(pl.col(name))
             for name in ("own", "calling_number", "trunk_in")
@@ -115,13 +122,13 @@ class CallRater:
             called_number=called,
             calling_number=cleaned(cdrs["calling"], terms.rules),
             own=cleaned(cdrs["subscriber"], terms.rules),
-            is_help=is_help,
+            is_help=for_help(cdrs["called"], called, terms.rules) & (cdrs["usage_type"] != DATA),
             used_ms=_USED_MS,
-        ).with_columns(*_shown(terms.zone), identity=identity.fill_null(""))
-        joined = cdrs.drop("own").join(
+        ).with_columns(identity=identity.fill_null(""))
+        people = cdrs.select("identity").join(
             self._found(tenant, cdrs["identity"]), on="identity", how="left", maintain_order="left"
         )
-        return joined.select(*cdrs.drop("own", *_PREPARED, strict=False).columns, *_PREPARED)
+        return beside(cdrs, people.drop("identity"), shown(cdrs["used_ms"], terms.zone))
 
     def _found(self, tenant: str, identities: pl.Series) -> pl.DataFrame:
         """Return what the directory knows of each identity that it knows."""
@@ -151,17 +158,18 @@ class CallRater:
                 answer_ms="used_ms",
             )
         )  # fmt: skip
-        priced = cdrs.hstack(prices).with_columns(code=_CODE)
-        is_owed = pl.col("code") == _OK
-        about = [name for name in prices.columns if name not in _ALWAYS]
+        priced = beside(cdrs, prices).with_columns(code=_CODE)
+        is_owed = priced["code"] == _OK
+        if not is_owed.all():
+            about = [pl.when(is_owed).then(name) for name in prices.columns if name not in _ALWAYS]
+            amounts = [pl.when(is_owed).then(n).otherwise(0) for n in ("amount", "fee_amount")]
+            priced = priced.with_columns(*about, *amounts)
         return priced.with_columns(
-            amount=pl.when(is_owed).then("amount").otherwise(0),
-            fee_amount=pl.when(is_owed).then("fee_amount").otherwise(0),
+            currency=_CURRENCY,
             settled=pl.lit(RECORDED),
             settled_amount=pl.lit(0),
             settled_reason=pl.lit(""),
-            **{name: pl.when(is_owed).then(name) for name in about},
-        ).with_columns(currency=_CURRENCY)
+        ).select(pl.col(name).cast(kind) for name, kind in _JUDGED.items())
 
 
 _WHO: Final[dict[str, Any]] = {
@@ -171,16 +179,6 @@ _WHO: Final[dict[str, Any]] = {
     "plan": pl.String,
     "account_currency": pl.String,
 }
-_PREPARED: Final[dict[str, Any]] = {
-    "called_number": pl.String,
-    "calling_number": pl.String,
-    "is_help": pl.Boolean,
-    "used_ms": pl.Int64,
-    "day": pl.Date,
-    "hour": pl.Int8,
-    **_WHO,
-}
-
 _TALKED: Final = (pl.col("usage_type") == VOICE) & (pl.col("units") > 0)
 _USED_MS: Final = pl.coalesce(
     "answer_ms",
@@ -219,34 +217,33 @@ _CURRENCY: Final = (
 """What is free in any currency is so in the account's."""
 
 
-def _in_order(prepared: Sequence[pl.DataFrame], schema: Mapping[str, Any]) -> pl.DataFrame:
-    """Put the CDRs of several tenants back into the order in which they were read."""
-    if not prepared:
-        return pl.DataFrame(schema={**schema, **_PREPARED})
-    if len(prepared) == 1:
-        return prepared[0]
-    return pl.concat(prepared).sort("row")
+def _in_order(judged: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put what was found out of several tenants' CDRs into the order in which they were read."""
+    if not judged:
+        return pl.DataFrame(schema=_JUDGED)
+    if len(judged) == 1:
+        return judged[0]
+    return pl.concat(judged).sort("row")
 
 
-def _parted(judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part what has a price from what has none."""
-    has_price = judged["code"].is_in([_OK, _NOT_CHARGED])
+def _parted(table: pl.DataFrame, judged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Put CDRs and what was found out together: those that have a price, and those that have none.
+
+    What nobody was asked about is in neither.
+    """
+    if len(judged) < len(table):
+        table = table.select(pl.all().gather(judged["row"]))
+    both = beside(table, judged.drop("row"))
+    has_price = (both["code"] == _OK) | (both["code"] == _NOT_CHARGED)
     if has_price.all():
-        return judged, judged.clear()
-    return judged.filter(has_price), judged.filter(~has_price)
+        return both, both.clear()
+    return both.filter(has_price), both.select(pl.all().gather((~has_price).arg_true()))
 
 
-def _shown(zone: Zone) -> tuple[pl.Expr, pl.Expr]:
-    """Return the `day` and the `hour` that the tenant's clocks showed when a use began."""
-    moment = pl.from_epoch(pl.col("used_ms").fill_null(0), "ms").dt.replace_time_zone("UTC")
-    local = moment.dt.convert_time_zone(zone.name).dt
-    return local.date().alias("day"), local.hour().alias("hour")
-
-
-def _rejected(cdrs: pl.DataFrame, columns: Sequence[str]) -> list[Reject]:
-    """Turn CDRs without a price into rejects; their text is the CDR in our own columns."""
+def _rejected(cdrs: pl.DataFrame, table: pl.DataFrame) -> list[Reject]:
+    """Turn CDRs of a table that have no price into rejects; their text is the CDR."""
     rejects = []
-    own = [name for name in columns if name not in _PLACES]
+    own = [name for name in table.columns if name not in _PLACES]
     for row in cdrs.iter_rows(named=True):
         column, reason = _why(row)
         text = _json({name: row[name] for name in own if row[name] not in (None, "")}).decode()
@@ -273,12 +270,12 @@ def _why(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _money(rated: pl.DataFrame) -> tuple[Money, ...]:
-    sums = (
-        rated.group_by("tenant", "currency")
-        .agg(pl.len().alias("cdrs"), pl.col("amount").cast(pl.Int128).sum())
-        .sort("tenant", "currency")
-    )
-    return tuple(Money(*row) for row in sums.iter_rows())
+    groups = parted(rated.select("tenant", "currency", "amount"), "tenant", "currency")
+    sums = [
+        Money(tenant, currency, len(group), int(group["amount"].cast(pl.Int128).sum()))
+        for (tenant, currency), group in groups.items()
+    ]
+    return tuple(sorted(sums))
 
 
 def _newest_ms(rated: pl.DataFrame) -> int:

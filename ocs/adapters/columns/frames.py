@@ -1,5 +1,6 @@
 """What goes in and what comes out: the columns of finished CDRs, and of their prices."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -75,3 +76,19 @@ def parted(frame: pl.DataFrame, *names: str) -> dict[tuple[Any, ...], pl.DataFra
     if all(frame.select((values == values.first()).all()).row(0)):
         return {frame.select(names).row(0): frame}
     return frame.partition_by(names, as_dict=True)
+
+
+def beside(*frames: pl.DataFrame) -> pl.DataFrame:
+    """Put frames of as many rows beside each other.
+
+    `DataFrame.hstack` would write out columns that Polars keeps as one value.
+    """
+    return pl.concat(frames, how="horizontal")
+
+
+def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put frames below each other; the columns of the first are those of all that have rows."""
+    filled = [frame for frame in frames if len(frame)]
+    if len(filled) == 1:
+        return filled[0]
+    return pl.concat(filled) if filled else frames[0]

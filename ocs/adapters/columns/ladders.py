@@ -105,8 +105,9 @@ class LadderColumns:
         leaves it as it is.
         """
         term, row = self._terms, self._rows
+        ladder = ladder.cast(pl.UInt32)  # what Polars gathers by without converting
         uses = pl.DataFrame({"ladder": ladder, "units": units})
-        uses = uses.with_columns(row.gathered(self._row(ladder, units)))
+        uses = uses.with_columns(row.gathered(self._row(ladder, units).cast(pl.UInt32)))
         uses = uses.with_columns(term.gathered("ladder"))
         reached = pl.col("units") - row["counts_from"] + row["increment"] - 1
         uses = uses.with_columns(count=reached // row["increment"])
@@ -123,7 +124,7 @@ class LadderColumns:
 
     def fee(self, ladder: pl.Series, units: pl.Series) -> pl.Series:
         """Return the fee that is due for each use, rounded down; bounds are not looked at."""
-        uses = pl.DataFrame({"ladder": ladder, "units": units})
+        uses = pl.DataFrame({"ladder": ladder.cast(pl.UInt32), "units": units})
         uses = uses.with_columns(self._terms.gathered("ladder"))
         is_due = pl.col("units") >= self._terms["costs_from"]
         fee = pl.when(is_due).then(self._terms["fee"]).otherwise(0)

@@ -53,14 +53,15 @@ def points(called: pl.Series) -> pl.Series:
 
     A number of more than 18 digits has null: it is rare enough to be looked up one by one.
     """
-    number = pl.col("called")
-    size = number.str.len_bytes()
-    digits = number.cast(pl.Int64, strict=False)
+    number, size, digits = pl.col("called"), pl.col("size"), pl.col("digits")
+    read = pl.DataFrame({"called": called}).with_columns(
+        size=number.str.len_bytes(), digits=number.cast(pl.Int64, strict=False)
+    )
+    is_number = digits.is_not_null() & (number >= "0")  # no sign, which sorts before the digits
     width = pl.lit(WIDTHS).gather(pl.min_horizontal(size, MAX_PREFIX_DIGITS))
-    return pl.DataFrame({"called": called}).select(
-        point=pl.when(size > MAX_PREFIX_DIGITS)
-        .then(None)
-        .when(digits.is_not_null() & (number >= "0"))  # no sign, which sorts before the digits
-        .then(digits * width)
-        .otherwise(NO_POINT)
+    found = read.select(point=digits * width, is_long=size > MAX_PREFIX_DIGITS, is_number=is_number)
+    if found["is_number"].all() and not found["is_long"].any():
+        return found["point"]
+    return found.select(
+        point=pl.when("is_long").then(None).when("is_number").then("point").otherwise(NO_POINT)
     )["point"]

@@ -1,7 +1,9 @@
 """Cleaning columns of numbers by a tenant's rules: `domain/numbers.py`, as far as columns can.
 
-Nearly all numbers are digits, maybe after a +, and the rules for those are five comparisons. What
-is more than that (URIs, blanks, users) goes to `clean_number` itself, each distinct text once.
+Nearly all numbers are digits that no rule applies to, and stay as they are: that is found out by
+comparing, without making a text. The others are digits, maybe after a +, and the rules for those
+are five comparisons. What is more than that (URIs, blanks, users) goes to `clean_number` itself,
+each distinct text once.
 """
 
 from typing import Final
@@ -15,7 +17,33 @@ _PLUS_DIGITS: Final = r"^\+[0-9]+$"
 
 
 def cleaned(raw: pl.Series, rules: NumberRules) -> pl.Series:
-    """Return each number as `clean_number` would; "" for ""."""
+    """Return each number as `clean_number` would; "" for "". Most often that is what was given."""
+    stays = pl.DataFrame({"raw": raw}).select(stays=_stays(rules))["stays"]
+    if stays.all():
+        return raw
+    others = (~stays).arg_true()
+    return raw.clone().scatter(others, _all_cleaned(raw.gather(others), rules))
+
+
+def _stays(rules: NumberRules) -> pl.Expr:
+    """Return which texts are clean already: numbers of 18 digits at most that no rule applies to.
+
+    Texts from "1" on have neither a sign nor a 0 before the digits.
+    """
+    raw = pl.col("raw")
+    size = raw.str.len_bytes()
+    is_number = raw.cast(pl.Int64, strict=False).is_not_null() & (raw >= "1")
+    for prefix in (rules.tech_prefix, rules.international_prefix, rules.national_prefix):
+        if prefix and prefix[0] != "0":
+            is_number &= ~raw.str.starts_with(prefix)
+    if rules.national_digits:
+        is_number &= ~size.is_in(rules.national_digits)
+    if rules.short_codes:
+        is_number &= size > max(map(len, rules.short_codes))
+    return is_number | (raw == "")
+
+
+def _all_cleaned(raw: pl.Series, rules: NumberRules) -> pl.Series:
     numbers = pl.DataFrame({"raw": raw}).with_columns(is_digits=pl.col("raw").str.contains(_DIGITS))
     digits = _international(_without(pl.col("raw"), rules.tech_prefix), rules)
     if numbers["is_digits"].all():

@@ -41,7 +41,5 @@ class Origins:
             pl.when(caller.str.head(length).is_in(prefixes)).then(caller.str.head(length))
             for length, prefixes in self._prefixes
         ]
-        return (
-            pl.coalesce(*begins, pl.lit("")),
-            pl.when(trunk.is_in(self._trunks)).then(trunk).otherwise(pl.lit("")),
-        )
+        asked = pl.when(trunk.is_in(self._trunks)).then(trunk) if self._trunks else pl.lit("")
+        return pl.coalesce(*begins, pl.lit("")), pl.coalesce(asked, pl.lit(""))

@@ -10,13 +10,13 @@ a switch, a number shorter than its prefix or longer than the line, a price of w
 active, an amount that 64 bits do not hold. So are calls too few to be worth flattening decks for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import polars as pl
 
 from ocs.adapters.columns.flat import Section, flatten
-from ocs.adapters.columns.frames import INDEXED, parted
+from ocs.adapters.columns.frames import INDEXED, beside, joined, parted
 from ocs.adapters.columns.lines import NO_POINT, WIDTHS, points, reached
 from ocs.adapters.columns.origins import Origin, Origins
 from ocs.adapters.columns.prices import Prices
@@ -49,6 +49,18 @@ _SECOND_MS: Final = 1_000
 _LAST_MS: Final = 2**63 - 1
 
 
+def _pieces(cdrs: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Cut CDRs into as few pieces as may be, alike in size."""
+    pieces = -(-len(cdrs) // _AT_ONCE)
+    return cdrs.iter_slices(-(-len(cdrs) // pieces))
+
+
+def _untold(cdrs: pl.DataFrame) -> pl.DataFrame:
+    """Say of CDRs that their prices are not known here."""
+    nothing = (pl.lit(None, kind).alias(name) for name, kind in INDEXED.items() if name != "index")
+    return cdrs.select("index", *nothing, is_told=pl.lit(value=False))
+
+
 class Path:
     """What a plan's tariffs mean for a usage type, to tenants in one zone."""
 
@@ -78,32 +90,32 @@ class Path:
             epoch=reached(self._epochs, cdrs["answer_ms"]),
         )  # fmt: skip
         groups = parted(classed, "from_prefix", "over_trunk", "epoch").items()
-        rated = [pl.DataFrame(schema=INDEXED)]
-        rated += [
+        rated = [
             self._rate(piece, Origin(from_prefix, trunk), epoch)
             for (from_prefix, trunk, epoch), group in groups
-            for piece in group.iter_slices(_AT_ONCE)
+            for piece in _pieces(group)
         ]
-        return pl.concat(rated, how="diagonal")
+        return joined([_untold(classed.clear()), *rated])
 
     def _rate(self, cdrs: pl.DataFrame, origin: Origin, epoch: int) -> pl.DataFrame:
         """Price CDRs for which the same decks count, between the same two dates."""
         ranges = self._flat(origin, epoch, len(cdrs))
         if ranges is None:
-            return cdrs.select("index", is_told=pl.lit(value=False))
+            return _untold(cdrs)
         point = points(cdrs["called"])
         there = reached(ranges["start"], point.fill_null(NO_POINT))
         place = ranges.select(pl.col("digits", "row", "prefix").gather(there))
         rates = self._prices.of_rows(place["row"], cdrs["answer_ms"])
-        priced = cdrs.hstack(place).hstack(rates)
+        priced = beside(cdrs, place, rates)
         priced = priced.with_columns(
             point=point,
             amount=self._prices.cost(rates["ladder"], cdrs["units"]),
             fee_amount=self._prices.fee(rates["ladder"], cdrs["units"]),
         )
         return priced.select(
-            "index", "currency", "tariff", "prefix", "destination", "model",
-            amount=pl.when(_IS_OK).then("amount"),
+            "index",
+            pl.when(_IS_OK).then("amount").alias("amount"),
+            "currency", "tariff", "prefix", "destination", "model",
             code=pl.col("code").fill_null(ResultCode.NO_RATE.value),
             fee_amount=pl.when(_IS_OK).then(pl.min_horizontal("fee_amount", "amount")),
             is_told=self._is_told(epoch),
@@ -135,6 +147,8 @@ class Path:
             return None
         if len(self) + ranges > MOST_ROWS_KEPT:
             self._ranges.clear()
-        flat = flatten(sections, self._epochs[epoch]).with_columns(_PREFIX)
+        flat = flatten(sections, self._epochs[epoch]).with_columns(
+            _PREFIX, pl.col("row").cast(pl.UInt32)
+        )
         self._ranges[origin, epoch] = flat
         return flat

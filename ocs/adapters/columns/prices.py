@@ -13,7 +13,7 @@ from typing import TypedDict
 
 import polars as pl
 
-from ocs.adapters.columns.bands import Timetables
+from ocs.adapters.columns.bands import NEVER_MS, Timetables
 from ocs.adapters.columns.flat import Section
 from ocs.adapters.columns.ladders import LadderColumns
 from ocs.adapters.columns.lines import column
@@ -63,9 +63,11 @@ class Prices:
             self._price(*each, first_ladder=first)
             for each, first in zip(priced, first_ladders, strict=False)
         ]
-        self._rows = pl.concat(rows)
-        self._names = pl.Series(names, dtype=pl.String)
+        self._rows = pl.concat(rows).cast(pl.UInt32)  # what Polars gathers by without converting
+        self._names = pl.Series("destination", names, dtype=pl.String)
         self._prices = pl.DataFrame(prices, schema=_SCHEMA, orient="row")
+        self._is_timed = self._prices["timetable"].null_count() < len(self._prices)
+        self._alike = {each.name: each[0] for each in self._prices if each.n_unique() == 1}
         self._ladders = LadderColumns([band.ladder for each in bands for band in each])
 
     def __len__(self) -> int:
@@ -79,13 +81,22 @@ class Prices:
         `until_ms`. All are null where the row is.
         """
         rows = self._rows.select(pl.all().gather(row))
-        found = self._prices.select(pl.all().gather(rows["price"]))
+        found = self._found(rows["price"]).with_columns(self._names.gather(rows["name"]))
+        if not self._is_timed:
+            return found.with_columns(until_ms=pl.lit(NEVER_MS))
         bands = self._timetables.active_at(found["timetable"], at_ms)
-        return found.with_columns(
-            bands["until_ms"],
-            ladder=found["ladder"] + bands["band"],
-            destination=self._names.gather(rows["name"]),
+        return found.with_columns(bands["until_ms"], ladder=found["ladder"] + bands["band"])
+
+    def _found(self, price: pl.Series) -> pl.DataFrame:
+        """Return what is said of each price; what is said of all is not looked up."""
+        alike = {} if price.null_count() else self._alike
+        looked_up = (
+            pl.lit(alike[each.name], each.dtype).alias(each.name)
+            if each.name in alike
+            else pl.lit(each).gather("price").alias(each.name)
+            for each in self._prices
         )
+        return pl.DataFrame({"price": price}).with_columns(looked_up).drop("price")
 
     def cost(self, ladder: pl.Series, units: pl.Series) -> pl.Series:
         """Return what each use costs; null where Python has to find out."""

@@ -11,7 +11,7 @@ from typing import Final
 import polars as pl
 
 from ocs.adapters.columns.flat import sections_of
-from ocs.adapters.columns.frames import INDEXED, PRICES, cdrs_of, parted
+from ocs.adapters.columns.frames import INDEXED, PRICES, cdrs_of, joined, parted
 from ocs.adapters.columns.paths import MOST_ROWS_KEPT, Path
 from ocs.domain.explain import segments_of
 from ocs.domain.generation import Generation
@@ -44,15 +44,19 @@ class ColumnRater:
     def rate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the prices of CDRs, row by row: columns `CDRS` in, columns `PRICES` out."""
         cdrs = cdrs_of(frame)
-        rated = [_failed(cdrs.filter(~pl.col("is_sound")))]
-        groups = parted(cdrs.filter("is_sound"), "tenant", "plan", "usage_type")
-        for (tenant, name, usage_type), group in groups.items():
+        rated = [pl.DataFrame(schema=INDEXED)]
+        if not cdrs["is_sound"].all():
+            rated.append(_failed(cdrs.filter(~pl.col("is_sound"))))
+            cdrs = cdrs.filter("is_sound")
+        for (tenant, name, usage_type), group in parted(
+            cdrs, "tenant", "plan", "usage_type"
+        ).items():
             plan, zone = self._plans.get(name), self._zones.get(tenant, UTC_ZONE)
             if plan is None:
                 rated.append(_failed(group))
             else:
                 rated += self._rate(group, plan, usage_type, zone)
-        prices = pl.concat(rated)
+        prices = joined(rated)
         if not prices["index"].is_sorted():
             prices = prices.sort("index")
         generation = pl.lit(self._generation.id).alias("generation")

@@ -252,9 +252,10 @@ def test_a_large_file_comes_in_batches(tmp_path: Path, monkeypatch: pytest.Monke
     rows = "".join(f"n{number},44,1,{NOON_MS},\n" for number in range(count))
     path.write_text(f"{HEADER}\n{rows}x\n", encoding="ascii")
     monkeypatch.setattr(own_files, "MOST_ROWS", 100)
+    monkeypatch.setattr(opening, "BLOCK", 2_000)
     batches = batches_of(path)
     check_counts(batches)
-    assert [batch.frame.height for batch in batches] == [100, 100, 50]
+    assert 2 < len(batches) < 10
     assert [row["line"] for row in rows_of(batches)] == list(range(2, count + 2))
     parquet = tmp_path / "cdrs.parquet"
     pl.concat(batch.frame for batch in batches).write_parquet(parquet)
@@ -273,3 +274,42 @@ def test_a_file_that_is_empty_has_nothing(tmp_path: Path) -> None:
     pl.DataFrame(schema={"cdr_id": pl.String, "called": pl.String}).write_parquet(buffer)
     path.write_bytes(buffer.getvalue())
     assert rows_of(batches_of(path)) == []
+
+
+cells = st.sampled_from(
+    ["", '""', "0", "60", "+60", "-60", "060", " 60", "\t60", "60 ", '"60"', '" 60"', "6.0", "1e2", "x"]
+)  # fmt: skip
+names = st.sampled_from(["", '""', "a", " a", '"a, b"', '"a "" b"', "ä"])
+
+
+@given(st.lists(st.tuples(names, cells, cells, names), min_size=1, max_size=6), st.booleans())
+def test_a_block_in_one_go_and_cell_by_cell_come_to_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]], numbers_first: bool
+) -> None:
+    path = tmp_path_factory.mktemp("own") / "cdrs.csv"
+    columns = ("note", "units", "duration_ms", "cause")
+    lines: list[tuple[str, ...]] = [("cdr_id", "called", "start_ms", *columns)]
+    lines += [(f"c{place}", "44", str(NOON_MS), *row) for place, row in enumerate(rows)]
+    if numbers_first:
+        lines = [(*line[2:], *line[:2]) for line in lines]
+    path.write_text("".join(",".join(line) + "\n" for line in lines), encoding="utf-8")
+    at_once = batches_of(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_files, "_sound", lambda *_: None)
+        by_cells = batches_of(path)
+    check_counts(at_once)
+    assert rows_of(at_once) == rows_of(by_cells)
+    assert [batch.rejects for batch in at_once] == [batch.rejects for batch in by_cells]
+
+
+@pytest.mark.parametrize(
+    "lines", ["c1,44,60,1795176000000,\nc2,44,,1,x\n", 'c1,"44",60,,"a b"\nc2,44,1,1,""\n']
+)
+def test_a_sound_block_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str
+) -> None:
+    path = tmp_path / "cdrs.csv"
+    path.write_text(f"{HEADER}\n{lines}", encoding="utf-8")
+    monkeypatch.delattr(own_files, "_parsed")
+    (batch,) = [batch for batch in batches_of(path) if batch.entries > 1]
+    assert batch.used + len(batch.rejects) == 2
