@@ -1,7 +1,8 @@
 """What all tests share: how properties choose their cases, and the fixtures for a store.
 
-Properties run derandomised by default: a commit passes or fails, whoever runs it. `make nightly`
-looks for new cases with --hypothesis-profile=nightly and prints the blob that replays a failure.
+Properties run derandomised by default: a commit passes or fails, whoever runs it. `make check` tries
+the first cases of each (profile `check`), `make test` a hundred; `make nightly` looks for new ones
+(profile `nightly`) and prints the blob that replays a failure.
 """
 
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,7 @@ pytest_plugins = ["tests.adapters.store", "tests.adapters.ledgers"]
 
 # No deadline anywhere: tests assert results, never times.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("check", parent=settings.get_profile("ci"), max_examples=20)
 settings.register_profile(
     "nightly",
     deadline=None,

@@ -1,11 +1,16 @@
 """The command line as a person or a script meets it: arguments in; exit code, stdout, stderr out."""
 
 import json
-from typing import Any
+import sys
+from typing import Any, Final
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ocs.cli.app import app
+
+COMMAND: Final = get_command(app)
+"""Made once: making it takes longer than most commands."""
 
 
 class Terminal:
@@ -19,12 +24,13 @@ class Terminal:
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run a command, hold its exit code against `expect`, and give what it printed."""
-        result = self._runner.invoke(app, arguments, env=self._environment)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        self.stdout, self.stderr = result.stdout, result.stderr
-        assert result.exit_code == expect, f"{arguments}: {result.stdout}{result.stderr}"
-        return result.stdout
+        with self._runner.isolation(env=self._environment) as (stdout, stderr, _):
+            code = _exit_code(arguments)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self.stdout, self.stderr = stdout.getvalue().decode(), stderr.getvalue().decode()
+        assert code == expect, f"{arguments}: {self.stdout}{self.stderr}"
+        return self.stdout
 
     def json(self, *arguments: str, expect: int = 0) -> Any:
         """Run a command with --json."""
@@ -33,3 +39,11 @@ class Terminal:
     def rows(self, *arguments: str) -> list[list[str]]:
         """Run a command that prints a table; give its cells below the header."""
         return [line.split() for line in self.run(*arguments).splitlines()[1:]]
+
+
+def _exit_code(arguments: tuple[str, ...]) -> object:
+    try:
+        COMMAND.main(list(arguments), prog_name="ocs")
+    except SystemExit as end:
+        return end.code or 0
+    raise AssertionError("a command ends its process")
