@@ -29,6 +29,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from errno import EIO
 from pathlib import Path
 from typing import Final
 
@@ -195,6 +196,8 @@ class _File:
 
     def write(self, text: bytes) -> None:
         """Add lines whole, or raise OSError."""
+        if self.is_broken:
+            raise OSError(EIO, "half a line stands at its end")
         try:
             _write_all(self._stream, text)
         except OSError:
@@ -222,8 +225,10 @@ class _File:
 
     def _cut(self, size: int) -> None:
         self.size = size
-        with contextlib.suppress(OSError):  # what stays was not answered: a repeat, or half a line
+        try:
             os.ftruncate(self._stream, size)
+        except OSError:  # what stays was not answered: a repeat, or half a line, so none may follow
+            self.is_broken = True
 
 
 def _created(path: Path) -> int:

@@ -24,6 +24,12 @@ from ocs.usecases.ports import SessionKey
 
 FOR_EVER: Final = 0
 """The journal is known from its first entry on."""
+GAP_MS: Final = 86_400_000
+"""Clocks differ by less, and a session that is not heard of for so long is over."""
+_SHORT_MS: Final = 2 * 3_600_000
+"""As long as nearly all sessions last: they are found by the first look."""
+_FURTHER_MS: Final = 7 * GAP_MS
+"""How much further back is looked for the beginning of one that lasts longer."""
 _CHARGES: Final = frozenset(Kind)
 
 
@@ -90,11 +96,8 @@ class JournalSource(Protocol):
         ...
 
 
-class Known(Struct, frozen=True):
-    """What the journal says of some sessions, and from when on it says anything of each."""
-
-    charged: Mapping[SessionKey, Charged]
-    since_ms: Mapping[SessionKey, int]
+Known = Mapping[SessionKey, Charged | None]
+"""What the journal says of some sessions; None of one where it does not reach back far enough."""
 
 
 async def charged_of(
@@ -102,23 +105,65 @@ async def charged_of(
     sessions: Mapping[SessionKey, int],
     partition_of: Callable[[SessionKey], int],
 ) -> Known:
-    """Look up sessions, each from an instant on; every partition's journal is read once.
+    """Look up sessions of which something is parked from an instant on.
 
-    What came before that instant was another session of the same name.
+    Entries of a name belong to one session as long as each comes within a day of the next one: of a
+    session that goes on for a week all counts, as the totals that its client reports do.
     """
-    found = {session_address(key): (key, since_ms, Charged()) for key, since_ms in sessions.items()}
-    by_partition: dict[int, list[str]] = {}
-    for address, (key, _, _) in found.items():
-        by_partition.setdefault(partition_of(key), []).append(address)
+    by_partition: dict[int, dict[str, SessionKey]] = {}
+    for key in sessions:
+        by_partition.setdefault(partition_of(key), {})[session_address(key)] = key
+    found: dict[SessionKey, Charged | None] = {}
+    for partition, keys in sorted(by_partition.items()):
+        since_ms = min(sessions[key] for key in keys.values()) - GAP_MS - _SHORT_MS
+        left = keys
+        while left:
+            since_ms = max(FOR_EVER, since_ms)
+            some, known_ms = await _read(source, partition, left, since_ms)
+            begins = {
+                address: _begin_ms(some[address], sessions[keys[address]]) for address in some
+            }
+            for address, begin_ms in begins.items():
+                found[keys[address]] = _charged(some[address], begin_ms, known_ms)
+            left = {each: keys[each] for each in left if known_ms <= begins[each] < since_ms}
+            since_ms -= _FURTHER_MS
+    return found
 
-    def take(posted: Posted) -> None:
-        _, since_ms, charged = found[posted.entry.subject]
-        if posted.entry.at_ms >= since_ms:
-            charged.add(posted)
 
-    reach: dict[SessionKey, int] = {}
-    for partition, addresses in sorted(by_partition.items()):
-        since_ms = min(found[address][1] for address in addresses)
-        known_ms = await source.read(partition, frozenset(addresses), since_ms, take)
-        reach.update((found[address][0], known_ms) for address in addresses)
-    return Known({key: charged for key, _, charged in found.values()}, reach)
+async def _read(
+    source: JournalSource, partition: int, addresses: Collection[str], since_ms: int
+) -> tuple[Mapping[str, list[Posted]], int]:
+    """Read the entries of some sessions; also, from when on the journal is known."""
+    read: dict[str, list[Posted]] = {address: [] for address in addresses}
+    known_ms = await source.read(
+        partition,
+        frozenset(addresses),
+        since_ms,
+        lambda each: read[each.entry.subject].append(each),
+    )
+    return read, known_ms
+
+
+def _begin_ms(entries: Collection[Posted], oldest_ms: int) -> int:
+    """Return from when on entries are of the session; nothing of it came for a day before that."""
+    begin_ms = max(FOR_EVER, oldest_ms - GAP_MS)
+    for at_ms in sorted((each.entry.at_ms for each in entries if _goes_on(each)), reverse=True):
+        if at_ms < begin_ms:
+            break
+        begin_ms = max(FOR_EVER, min(begin_ms, at_ms - GAP_MS))
+    return begin_ms
+
+
+def _goes_on(posted: Posted) -> bool:
+    """Tell whether an entry is of something that lasts; messages of one name may come for ever."""
+    return posted.entry.kind in _CHARGES and posted.entry.kind != Kind.EVENT
+
+
+def _charged(entries: Collection[Posted], begin_ms: int, known_ms: int) -> Charged | None:
+    if known_ms > begin_ms:
+        return None
+    charged = Charged()
+    for each in entries:
+        if each.entry.at_ms >= begin_ms:
+            charged.add(each)
+    return charged

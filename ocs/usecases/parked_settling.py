@@ -24,7 +24,7 @@ from msgspec import Struct
 from ocs.domain.events import Event, Kind
 from ocs.usecases.parked import Parked, ParkedOutput, ParkedRef, ParkedStore, UnderWay
 from ocs.usecases.parked_groups import Group
-from ocs.usecases.parked_journal import FOR_EVER, Charged, JournalSource, Known, charged_of
+from ocs.usecases.parked_journal import Charged, JournalSource, Known, charged_of
 from ocs.usecases.parked_judging import Judge, Judged
 from ocs.usecases.parked_rows import rows_of
 from ocs.usecases.parked_summary import ParkedTally, Waits
@@ -39,7 +39,6 @@ MOST_BESIDE: Final = 50
 CHUNK_ROWS: Final = 1_000
 """Of one file, more or less: so much is under way at most."""
 _PAGE: Final = 1_000
-_DAY_MS: Final = 86_400_000
 _PASSES: Final = 100
 _IDLE_PASSES: Final = 2
 """What was put off because a session or a wallet moved is looked at again, whatever else did."""
@@ -74,7 +73,7 @@ class ParkedRun:
         self._output = output
         self._dropping = dropping
         self._moved = moved
-        self._epoch = 0
+        self._run = ""
         self._chunks = 0
         self._chunk = ""
         self._postponed = False
@@ -82,9 +81,12 @@ class ParkedRun:
 
     async def run(self, folder: str, *, moves: bool) -> bool:
         """Settle what can be settled; false: the events are settled into another output."""
-        self._epoch = (await self._store.begin(folder, moves=moves)).epoch
-        if not self._epoch:
+        epoch = (await self._store.begin(folder, moves=moves)).epoch
+        if not epoch:
             return False
+        # A store that is brought back from an older copy counts epochs anew: with the time no chunk
+        # has a name that is in the output already.
+        self._run = f"{epoch:06}-{await self._store.store_ms()}"
         for partition in range(self._store.partitions):
             await self._store.claim(partition)
         self._begin_chunk()
@@ -136,7 +138,7 @@ class ParkedRun:
 
     def _begin_chunk(self) -> None:
         self._chunks += 1
-        self._chunk = f"parked-{self._epoch:06}-{self._chunks:05}"
+        self._chunk = f"parked-{self._run}-{self._chunks:05}"
 
     # --- What is parked ---------------------------------------------------------------------------
 
@@ -196,8 +198,8 @@ class ParkedRun:
         sessions: dict[SessionKey, int] = {}
         for group in groups:
             if group.payment is not None:
-                key, since_ms = group.payment.session, _needed_ms(group)
-                sessions[key] = min(since_ms, sessions.get(key, since_ms))
+                key, oldest_ms = group.payment.session, group.oldest_ms
+                sessions[key] = min(oldest_ms, sessions.get(key, oldest_ms))
         return await charged_of(self._journal, sessions, self._store.partition_of)
 
     async def _take(self, group: Group, judged: Judged) -> None:
@@ -240,14 +242,7 @@ def _by_use(
 
 def _charged(known: Known, group: Group) -> Charged | None:
     """Return what the journal says of a group's session; None where it does not reach back."""
-    if group.payment is None or known.since_ms[group.payment.session] > _needed_ms(group):
-        return None
-    return known.charged[group.payment.session]
-
-
-def _needed_ms(group: Group) -> int:
-    """Return from when on the journal has to be known: clocks differ by less than a day."""
-    return max(FOR_EVER, group.oldest_ms - _DAY_MS)
+    return None if group.payment is None else known[group.payment.session]
 
 
 def _parked(ref: ParkedRef, data: bytes) -> Parked:

@@ -165,7 +165,7 @@ def _as_one(events: Sequence[Event], first: Event, adding: _Adding) -> tuple[Eve
     used_s = max(use.used_units for use in first.services)
     if first.reporting is not Reporting.DELTA:
         used_s -= min(before_s, used_s)
-    used_ms = first.event_ms - _SECOND_MS * used_s
+    used_ms = max(1, first.event_ms - _SECOND_MS * used_s)
     if answers and not before_s:
         used_ms = answers[0]
     return replace(merged, answer_ms=max(1, used_ms - _SECOND_MS * before_s)), used_ms

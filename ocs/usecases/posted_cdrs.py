@@ -31,6 +31,9 @@ MOST_ENTRIES: Final = 10_000
 
 _NO_OBJECT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOBODY: Final = Raw(b"null")
+_PACKED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+"""How what is packed begins. A file that begins so is unpacked by who reads it, with all that came
+behind it in the same minute."""
 _FORM_FIELD: Final = b"cdr="
 """A FreeSWITCH's form is kept as it came: undoing its encoding costs more than all else here."""
 
@@ -103,6 +106,8 @@ class Judged(Struct, frozen=True):
 def judge(posted: Posted) -> Judged:
     """Say what of a body can be read."""
     form = FORMATS[posted.format]
+    if posted.body.lstrip().startswith(_PACKED):
+        return Judged(b"", 1, (Fault(1, "", "is packed: tell its Content-Encoding"),))
     if form.kind is Kind.FILES:
         return _judged_file(posted, form)
     if form.kind is Kind.OBJECTS and (whole := _one_object(posted, form)) is not None:

@@ -250,8 +250,8 @@ class Adjusting:
         strange = sorted(name for name, is_begun in pages.items() if is_begun and name not in known)
         if strange:
             raise CannotApply(
-                f"the store does not know of {', '.join(strange)}: it was brought back from an older"
-                " copy. Take out of the folder's pages what its wallets have not seen"
+                f"the store does not know of {', '.join(strange)}: it was brought back from an"
+                " older copy. Take out of the folder's pages what its wallets have not seen"
             )
 
     async def now_ms(self) -> int:
@@ -269,8 +269,8 @@ class Adjusting:
         had = await self._bookmark.add(page.name)
         if had != page.name:
             raise CannotApply(
-                f"a re-rating was applied meanwhile as {had}, from a copy of this folder: go on with"
-                " that one"
+                f"a re-rating was applied meanwhile as {had}, from a copy of this folder: go on"
+                " with that one"
             )
         for some in _batches(dues):
             await self._check_age(page)

@@ -12,7 +12,7 @@ MEASURED = {"test_serve.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder `apart`: coverage would slow the servers that they start."""
+    """Mark the tests of this folder `apart`: being measured would slow the servers they start."""
     for item in items:
         if item.path.parent == HERE and item.path.name not in MEASURED:
             item.add_marker(pytest.mark.apart)

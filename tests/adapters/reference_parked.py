@@ -84,7 +84,7 @@ class ReferenceParked:
         found = self.ledger._session(session)
         if found.state is State.NONE:
             return Looked(is_live=False)
-        return Looked(found.live, repr(found).encode())
+        return Looked(found.live or found.state is State.EXPIRED, repr(found).encode())
 
     async def settle(self, order: ParkedOrder) -> ParkedReply:
         if self.epoch != self.books.fence:

@@ -177,6 +177,30 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     assert hidden(tmp_path) == []
 
 
+def test_nothing_follows_half_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes neither the rest of a line nor what stands of it away."""
+    intake = IntakeFolder(tmp_path, "0", ROOMY)
+    assert intake.keep([posted(cdr(1))]) == [KEPT]
+    write, written = os.write, list[int]()
+
+    def half(stream: int, text: bytes) -> int:
+        if len(written) == 1:
+            written.append(0)
+            raise OSError(errno.EIO, "Input/output error")
+        written.append(write(stream, bytes(text)[:5] if not written else text))
+        return written[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        patch.setattr(os, "ftruncate", failing(errno.EIO))
+        outcomes = intake.keep([posted(cdr(2)), posted(cdr(3))])
+    assert [type(outcome) for outcome in outcomes] == [NoRoom] * 2
+    assert intake.keep([posted(cdr(3))]) == [KEPT]
+    intake.close()
+    lines = sorted(line for text in finished(tmp_path) for line in text.splitlines())
+    assert lines == sorted([cdr(1), cdr(2)[:5], cdr(3)])
+
+
 def test_a_sync_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intake = IntakeFolder(tmp_path, "0", ROOMY)
     assert intake.keep([posted(cdr(1))]) == [KEPT]

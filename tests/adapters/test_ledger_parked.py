@@ -253,6 +253,21 @@ async def test_a_charge_that_the_caller_does_not_know_of_comes_first(bench: Benc
     assert await main(bench) == (60, 0)
 
 
+async def test_what_has_expired_may_go_on_from_where_it_stood(bench: Bench) -> None:
+    """A total that comes after all would have what was settled here in it once more."""
+    await open_wallet(bench, 1_000)
+    store = await begun(bench)
+    at_ms = NOW_MS
+    for kind, is_live in (("start", True), ("expire", True), ("release", False)):
+        if kind == "expire":
+            at_ms += 7_200_000
+            await bench.set_now(at_ms)
+            assert await bench.ledger.expire(session())
+        else:
+            await charge(bench, kind, 1 if kind == "start" else 2, use(0, 60, MINUTE))
+        assert (await store.look(session())).is_live is is_live
+
+
 async def test_a_blocked_account_pays_for_what_was_used(bench: Bench) -> None:
     await open_wallet(bench, 100, active=False)
     store = await begun(bench)

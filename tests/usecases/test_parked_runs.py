@@ -286,3 +286,15 @@ async def test_passes_have_an_end(scene: Scene, monkeypatch: pytest.MonkeyPatch)
     assert [(w.reason, w.events) for w in (await scene.run()).waiting] == [("LATER", 1)]
     assert (await scene.run()).events == {"debited": 1}
     assert await scene.main() == EUR - 2 * MINUTE
+
+
+async def test_a_store_from_an_older_copy_writes_no_row_over_another(scene: Scene) -> None:
+    """It counts epochs anew, and the output has chunks of the runs that it forgot."""
+    await scene.desk.open(EUR)
+    for session_id in ("s1", "s2"):
+        await scene.park_again(scene.event("release", 1, used=60, session_id=session_id))
+        await scene.run()
+        await scene.connection.execute("DEL", "ocs:parked")
+        for partition in range(4):
+            await scene.connection.execute("DEL", f"{{p{partition:03d}}}g")
+    assert told_of(scene.shelf.rows) == [(s, "debited", 60, MINUTE) for s in ("s1", "s2")]

@@ -441,3 +441,11 @@ async def test_a_wallet_that_keeps_changing_is_left_for_later(scene: Scene) -> N
     run = scene.parked_run(store)
     assert await run.run("shelf", moves=False)
     assert [w.reason for w in run.tally.summary(0.0).waiting] == ["LATER"]
+
+
+async def test_a_report_that_cannot_be_right_stands_in_no_runs_way(scene: Scene) -> None:
+    """3,000 years are debited as they would be online; no row can say when they began."""
+    await park_call(scene, 100_000_000_000)
+    await scene.desk.open(EUR)
+    assert (await scene.run()).events == {"debited": 1}
+    assert [row.use.used_ms for row in scene.shelf.rows] == [1]

@@ -71,10 +71,10 @@ def _of_entries(entries: pl.DataFrame) -> pl.DataFrame:
     )
     charges = (
         entries.filter(pl.col("kind").is_in(["start", "update", "release", _EVENT, "expire"]))
-        .with_columns(before=pl.col("state").shift(1).over(_SESSION))
-        .with_columns(kind_before=pl.col("kind").shift(1).over(_SESSION))
+        .with_columns(is_event=pl.col("kind") == _EVENT)
+        .with_columns(before=pl.col("state").shift(1).over(*_SESSION, "is_event"))
         .with_columns(begun_by=pl.when(_BEGINS).then("transaction_id"))
-        .with_columns(pl.col("begun_by").forward_fill().over(_SESSION))
+        .with_columns(pl.col("begun_by").forward_fill().over(*_SESSION, "is_event"))
     )
     if charges.is_empty():
         return pl.DataFrame(schema=USES)
@@ -89,11 +89,11 @@ def _of_entries(entries: pl.DataFrame) -> pl.DataFrame:
 
 _BEGINS: Final = (
     pl.col("before").is_null()
-    | (pl.col("kind") == _EVENT)
-    | (pl.col("kind_before") == _EVENT)
+    | pl.col("is_event")
     | ((pl.col("before") == "closed") & (pl.col("state") != "closed"))
 )
-"""A session of a name that was closed and forgotten is another one."""
+"""A session of a name that was closed and forgotten is another one. An event is one by itself, and
+what is around it goes on."""
 _PAID: Final = pl.col("buckets").list.eval(pl.element().struct.field("debited")).list.sum()
 _HAS_USE: Final = pl.col("uses").list.len() > 0
 
@@ -103,7 +103,9 @@ def _said_of_run(reversed_ids: pl.Series) -> tuple[pl.Expr, ...]:
 
     An event names what it has to: an update may leave to the start who calls whom.
     """
-    went_on = _HAS_USE & pl.col("before").is_in(_ENDED) & (pl.col("begun_by") != _ID)
+    # Behind an expiry it may be another call: nobody knows whether it was forgotten by then.
+    does_more = _HAS_USE | ~pl.col("state").is_in(_ENDED)
+    went_on = does_more & pl.col("before").is_in(_ENDED) & (pl.col("begun_by") != _ID)
     has_ended = pl.col("state").last().is_in(_ENDED) | (pl.col("kind").last() == _EVENT)
     same = ("plan", "subscriber", "calling_number")
     return (

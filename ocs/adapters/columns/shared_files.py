@@ -59,6 +59,9 @@ class SharedFiles:
         mark = own / "mark"
         mark.write_text(own.name, encoding="utf-8")
         synced(mark)
+        # The decision must not outlive what it decides for: nobody could undo it.
+        for place in (own / CHUNKS, own, own.parent):
+            synced(place)
         with contextlib.suppress(FileExistsError):
             os.link(mark, self._decided(chunk.name))
         synced(self._folder / _DECIDED)
@@ -79,7 +82,8 @@ class SharedFiles:
         except FileNotFoundError:
             return
         report = report_in(winner, name)
-        if report is not None:
+        # A run of one machine may have written the chunk since the winner died.
+        if report is not None and self.report(name) is None:
             for part in report.parts:
                 place = self._folder / part
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,8 @@ begun."""
 
 _REMOVED_AT_ONCE: Final = 1_000
 """Some hundred microseconds of the store."""
+_GOES_ON: Final = (State.OPEN, State.IDLE, State.EXPIRED)
+"""An expired session may go on, from where it stood: it knows nothing of what is settled here."""
 _LENGTH: Final = Form("<I")
 _BEFORE: Final = Form("<dd")
 _OVERFLOW: Final = "AMOUNT_OVERFLOW"
@@ -123,7 +125,7 @@ class ValkeyParked:
         if not isinstance(data, bytes):
             return Looked(is_live=False)
         view = decode_session(session, keys.label, data)
-        return Looked(view.state in (State.OPEN, State.IDLE), data)
+        return Looked(view.state in _GOES_ON, data)
 
     async def settle(self, order: ParkedOrder) -> ParkedReply:
         call = order.call

@@ -113,6 +113,20 @@ def test_events_are_uses_of_their_own(tmp_path: Path) -> None:
     assert [(use["part"], use["doubt"]) for use in found] == [(part, "") for part in parts]
 
 
+def test_an_event_in_the_middle_of_a_call_ends_nothing(tmp_path: Path) -> None:
+    """Or the rest of the call would be priced as one of its own, with a fee of its own."""
+    found = uses(
+        tmp_path,
+        report(10, 60, 40),
+        report(20, 1, 9, "open", kind="event"),
+        report(30, 60, 40, "closed"),
+    )
+    parts = [("017-10-0/0", 120, 80), ("017-20-0/0", 1, 9)]
+    told = sorted((use["part"], use["units"], use["charged_amount"]) for use in found)
+    assert told == parts
+    assert {use["doubt"] for use in found} == {""}
+
+
 def test_a_session_of_the_same_name_is_another_one(tmp_path: Path) -> None:
     found = uses(
         tmp_path,
@@ -143,6 +157,14 @@ def test_a_session_of_the_same_name_is_another_one(tmp_path: Path) -> None:
         ((report(10, 60, 40), report(20, 1, 1, "closed", plan="other")), "SEVERAL"),
         ((report(10, 60, 40, "closed"), report(20, 1, 1, "closed")), "BEGUN_AGAIN"),
         ((report(10, 60, 40, "expired"), report(20, 1, 1, "closed")), "BEGUN_AGAIN"),
+        (
+            (
+                report(10, 60, 40, "expired"),
+                posted(20, "start", "open", **CALL),
+                report(30, 1, 1, "closed"),
+            ),
+            "BEGUN_AGAIN",
+        ),
     ],
 )
 def test_what_cannot_be_priced_as_one_use_is_in_doubt(

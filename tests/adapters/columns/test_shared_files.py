@@ -139,3 +139,38 @@ def test_a_folder_has_one_id(tmp_path: Path) -> None:
     found = shared_files.output_id(one)
     assert shared_files.output_id(one) == found != shared_files.output_id(other)
     assert [path.name for path in one.iterdir()] == [".id"]
+
+
+def test_what_a_run_has_written_since_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker dies when its rows are decided for; a run then writes the chunk in its own way."""
+    output = shared_files.SharedFiles(tmp_path, "w1")
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "_finish", lambda _: None)
+        with pytest.raises(OSError, match="it is not there"):
+            output.put(chunk(), rated(7))
+    files = shared_files.RatedFiles(tmp_path)
+    with files.claimed("n1"):
+        files.put(chunk(), rated(8))
+    before = {name: found for name, found in content(tmp_path).items() if name[0] != "."}
+    put(tmp_path, "w2", 9)
+    assert seen(tmp_path) == before
+
+
+def test_what_is_decided_for_is_on_the_disk_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk, sync, link = set[Path](), shared_files.synced, os.link
+
+    def linked(mark: Path, place: Path) -> None:
+        assert {mark, mark.parent / "chunks", mark.parent, mark.parent.parent} <= on_disk
+        link(mark, place)
+
+    def synced(path: Path) -> None:
+        sync(path)
+        on_disk.add(path)
+
+    monkeypatch.setattr(shared_files, "synced", synced)
+    monkeypatch.setattr(os, "link", linked)
+    put(tmp_path, "w1")
