@@ -1,4 +1,4 @@
-"""The command line: one module a command, all registered in `app`."""
+"""The command line: one module a command, all named in `app`, imported when asked for."""
 
 from ocs.cli.app import main
 

@@ -1,45 +1,47 @@
-"""The `ocs` command: every subcommand is a plain function of its module, registered here.
+"""The `ocs` command: every subcommand is a plain function of its module, named here.
 
 Exit codes: 0 done, 1 done and something is wrong (a check failed, a service stopped), 2 asked
 wrongly (unknown option, unusable configuration). Results go to stdout, everything else to stderr.
 """
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from ocs import __version__
-from ocs.cli import account, audit, credit, offline, session, source, subscriber, tariff
-from ocs.cli.check import check
-from ocs.cli.demo import demo
-from ocs.cli.rate import rate
-from ocs.cli.replay import replay
-from ocs.cli.serve import serve
-from ocs.cli.verify import verify
+from ocs.cli.deferred import DeferredGroup
+
+
+class _Commands(DeferredGroup):
+    places: ClassVar[Mapping[str, str]] = {
+        "serve": "ocs.cli.serve:serve",
+        "check": "ocs.cli.check:check",
+        "rate": "ocs.cli.rate:rate",
+        "replay": "ocs.cli.replay:replay",
+        "verify": "ocs.cli.verify:verify",
+        "demo": "ocs.cli.demo:demo",
+        "account": "ocs.cli.account:app",
+        "subscriber": "ocs.cli.subscriber:app",
+        "credit": "ocs.cli.credit:app",
+        "session": "ocs.cli.session:app",
+        "tariff": "ocs.cli.tariff:app",
+        "source": "ocs.cli.source:app",
+        "audit": "ocs.cli.audit:app",
+        "offline": "ocs.cli.offline:app",
+    }
+
 
 app = typer.Typer(
     name="ocs",
+    cls=_Commands,
     help="Realtime online charging: rates, reserves and settles calls and data.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(serve)
-app.command()(check)
-app.command()(rate)
-app.command()(replay)
-app.command()(verify)
-app.command()(demo)
-app.add_typer(account.app, name="account")
-app.add_typer(subscriber.app, name="subscriber")
-app.add_typer(credit.app, name="credit")
-app.add_typer(session.app, name="session")
-app.add_typer(tariff.app, name="tariff")
-app.add_typer(source.app, name="source")
-app.add_typer(audit.app, name="audit")
-app.add_typer(offline.app, name="offline")
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from ocs.cli.options import ASKED_WRONGLY, ConfigOption, JsonOption, fail, setti
 from ocs.config.reader import ConfigurationError
 from ocs.config.settings import Settings
 from ocs.config.sources import read_source, read_sources, source_files
+from ocs.entrypoints.dialects import DEFAULT_SOURCE
 from ocs.entrypoints.sources.source import Source
 
 app = typer.Typer(help="How clients write their events, and how they are answered.")
@@ -70,8 +71,10 @@ def try_source(
     """Show how a source understands a recorded body, field by field; nothing is charged."""
     settings = settings_of(config, None)
     source = _source(settings, name)
+    is_default = source.name == DEFAULT_SOURCE
+    named = [each for each in _sources(settings) if each.name != source.name] if is_default else []
     try:
-        understood = understand(settings, source, file, clock.wall_ms())
+        understood = understand(settings, [source, *named], file, clock.wall_ms())
     except OSError as error:
         raise fail(f"{file} cannot be read: {error.strerror}", ASKED_WRONGLY) from None
     if as_json:
