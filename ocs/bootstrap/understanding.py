@@ -6,7 +6,7 @@ where the client said it; and what the source's map leaves unread.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from ocs.bootstrap.sources import decoder_settings
 from ocs.config.settings import Settings
 from ocs.domain.events import MAIN_SERVICE, Event, Kind, Reporting, ServiceUse
-from ocs.entrypoints.decoders.mapped import MappedDecoder
+from ocs.entrypoints.decoders.mapped import MappedDecoder, read_json_or_form
 from ocs.entrypoints.dialects import Decoded, EventDecoder, Origin
-from ocs.entrypoints.sources.dialects import make_decoder
+from ocs.entrypoints.sources.dialects import make_decoders
 from ocs.entrypoints.sources.source import Source
 from ocs.usecases.answer import Answer
 
@@ -62,19 +62,35 @@ class Understood(Struct, frozen=True):
     reason: str = ""
 
 
-def understand(settings: Settings, source: Source, path: Path, now_ms: int) -> list[Understood]:
-    """Read a file: one body, or one a line. OSError: it cannot be read."""
+def understand(
+    settings: Settings, sources: Sequence[Source], path: Path, now_ms: int
+) -> list[Understood]:
+    """Read a file: one body, or one a line. OSError: it cannot be read.
+
+    The first source reads; the others are those that events of `default` may name.
+    """
     # Whatever the time was when it was recorded, it is shown as it was said.
-    decoder = make_decoder(source, replace(decoder_settings(settings), skew_ms=_CENTURY_MS))
+    lasting = replace(decoder_settings(settings), skew_ms=_CENTURY_MS)
+    decoders = make_decoders(sources, lasting)
+    by_name = {source.name: source for source in sources}
+    decoder = decoders[sources[0].name]
     tenants = frozenset(tenant.name for tenant in settings.tenants)
     origin = Origin(now_ms, settings.charging.default_tenant, tenants)
     found: list[Understood] = []
     for body in _bodies(path.read_bytes().strip()):
         decoded = _decoded(decoder, body, origin)
-        where = decoder.where(body) if isinstance(decoder, MappedDecoder) else []
+        source = by_name[decoded[0].source or sources[0].name] if decoded else sources[0]
+        where = _where(decoders[source.name], body, is_named=source is not sources[0])
         for one, places in zip_longest(decoded, where[: len(decoded)]):
             found.append(_understood(len(found) + 1, one, _Places(source, places or {})))
     return found
+
+
+def _where(decoder: EventDecoder, body: bytes, *, is_named: bool) -> list[dict[str, str]]:
+    """Tell where the fields are; `is_named`: it is an event of `default` that names its source."""
+    if not isinstance(decoder, MappedDecoder):
+        return []
+    return decoder.where(body, read_json_or_form if is_named else None)
 
 
 def _decoded(decoder: EventDecoder, body: bytes, origin: Origin) -> list[Decoded]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -143,6 +144,47 @@ def test_what_is_wrong_is_named(terminal: Terminal, tmp_path: Path) -> None:
         assert refused["field"] == "body"
     text = terminal.run("source", "test", "default", recorded(tmp_path, EVENT), expect=1)
     assert "record_type" in text
+
+
+WRAPPED = {
+    "a text": {"file_type": "switch", "request": json.dumps(EVENT)},
+    "beside it": EVENT | {"file_type": "switch"},
+    "a form": f"file_type=switch&request={quote(json.dumps(EVENT))}".encode(),
+}
+
+
+@pytest.mark.parametrize("body", WRAPPED.values(), ids=WRAPPED)
+def test_an_event_that_names_its_source_is_shown_as_that_one_understands_it(
+    tmp_path: Path, body: object
+) -> None:
+    (tmp_path / "switch.toml").write_text(SOURCE, encoding="utf-8")
+    terminal = Terminal({"OCS_SOURCES_FOLDER": str(tmp_path)})
+    (by_name,) = terminal.json("source", "test", "switch", recorded(tmp_path, EVENT))
+    (found,) = terminal.json("source", "test", "default", recorded(tmp_path, body))
+
+    assert lines(found) == lines(by_name)
+    assert lines(found)["subscriber"] == ("account", "A7")
+
+
+def test_an_event_of_default_is_shown_unwrapped(terminal: Terminal, tmp_path: Path) -> None:
+    start = {
+        "record_type": "start_request",
+        "session_id": "s",
+        "request_number": 0,
+        "subscriber": "441632960001",
+        "called_number": "442071234567",
+    }
+    file = recorded(tmp_path, {"file_type": "default", "request": start})
+    (found,) = terminal.json("source", "test", "default", file)
+
+    assert lines(found)["session_id"] == ("", "s")
+
+
+def test_an_event_that_names_a_source_that_is_not_there(terminal: Terminal, tmp_path: Path) -> None:
+    file = recorded(tmp_path, EVENT | {"file_type": "nobody"})
+    (found,) = terminal.json("source", "test", "default", file, expect=1)
+
+    assert (found["outcome"], found["field"]) == ("INVALID_EVENT", "source")
 
 
 def test_what_is_asked_wrongly(terminal: Terminal, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class _Kept(Struct, omit_defaults=True, gc=False):
 def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
     """Return the JSON text of all that is unread; empty when nothing is."""
     if _is_bare(wire):
-        return _limited(extras) if extras else b""
+        return attributes_kept(extras)
     kept = _Kept(
         wire.trunk,
         wire.trunk_in,
@@ -53,9 +53,18 @@ def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
     return known[:-1] + b"," + unknown[1:]  # one object of two, neither of which is empty
 
 
-def _limited(fields: Extras) -> bytes:
-    text = _encode(fields)
-    return text if len(text) <= LONGEST_ATTRIBUTES else _cut(fields)
+def attributes_kept(extras: Extras | None) -> bytes:
+    """Return the same of an event that leaves nothing unread but these."""
+    if not extras:
+        return b""
+    text = _encode(extras)
+    return text if len(text) <= LONGEST_ATTRIBUTES else _cut(extras)
+
+
+def attributes_in(kept: Struct) -> bytes | None:
+    """Return the same where all that is unread is in a struct; None: it is too long."""
+    text = _encode(kept)
+    return text if len(text) <= LONGEST_ATTRIBUTES else None
 
 
 def _is_bare(wire: WireEvent) -> bool:

@@ -10,16 +10,26 @@ from collections.abc import Callable
 from typing import Final
 
 from ocs.domain.results import ResultCode
+from ocs.entrypoints.decoders.attributes import attributes_kept, attributes_of
+from ocs.entrypoints.decoders.canonical_plain import PlainJudge
 from ocs.entrypoints.decoders.judging import DecoderSettings, Judge
+from ocs.entrypoints.decoders.key_values import read_form
+from ocs.entrypoints.decoders.levels import is_object
 from ocs.entrypoints.decoders.manner import PLAIN, Manner
+from ocs.entrypoints.decoders.mapping import REQUEST, unwrapped
 from ocs.entrypoints.decoders.wire import (
     NOT_READ,
     Unreadable,
     WireEvent,
+    is_of_no_event,
+    read_all_plainest,
     read_events,
     read_json,
-    read_plain,
+    read_plainest,
     read_strictly,
+    split_known,
+    to_plainest,
+    to_wire,
 )
 from ocs.entrypoints.dialects import Decoded, Origin, source_named
 from ocs.usecases.answer import Answer
@@ -51,6 +61,7 @@ class CanonicalDecoder:
         elsewhere: Elsewhere | None = None,
     ) -> None:
         self._judge = Judge(settings, manner, source)
+        self._plain = PlainJudge(settings, manner, source)
         self._most_events = settings.most_events
         self._elsewhere = elsewhere
 
@@ -60,13 +71,23 @@ class CanonicalDecoder:
     def decode(self, body: bytes, origin: Origin) -> Decoded:
         """Read one event."""
         try:
+            decoded = self._plain.judge(read_plainest(body), b"", origin)
+        except NOT_READ as problem:
+            if is_of_no_event(problem):
+                return self._decode_leniently(body, origin)
+        else:
+            if decoded is not None:
+                return decoded
+        try:
             wire = read_strictly(body)
         except NOT_READ:
             return self._decode_leniently(body, origin)
-        return self._judge.judge(wire, None, origin)
+        return self._judge.judge(wire, attributes_of(wire, None), origin)
 
     def decode_array(self, body: bytes, origin: Origin) -> list[Decoded] | Answer:
         """Read an array, each event for itself; an Answer when there is no array to read."""
+        if (plain := self._decode_plain_array(body, origin)) is not None:
+            return plain
         try:
             items = read_events(body)
         except Unreadable as problem:
@@ -82,28 +103,46 @@ class CanonicalDecoder:
             for position, item in enumerate(items)
         ]
 
+    def _decode_plain_array(self, body: bytes, origin: Origin) -> list[Decoded] | None:
+        """Read an array of nothing but plain events; None where it is another one."""
+        try:
+            items = read_all_plainest(body)
+        except NOT_READ:
+            return None
+        judge = self._plain.judge
+        judged = [decoded for item in items if (decoded := judge(item, b"", origin)) is not None]
+        return judged if len(judged) == len(items) <= self._most_events else None
+
     def _decode_leniently(self, body: bytes, origin: Origin) -> Decoded:
         try:
             plain = read_json(body)
         except Unreadable as problem:
-            decoded = None if self._elsewhere is None else self._elsewhere(body, origin)
-            return decoded or self._judge.refusal(problem)
+            plain = read_form(body)
+            if REQUEST not in plain and not source_named(plain):
+                return self._judge.refusal(problem)
         decoded = None if self._elsewhere is None else self._elsewhere(plain, origin)
         return decoded or self._judge_item(plain, origin)
 
     def _judge_listed(self, item: object, origin: Origin) -> Decoded:
         if type(item) is WireEvent:
-            return self._judge.judge(item, None, origin)
+            return self._judge.judge(item, attributes_of(item, None), origin)
         if self._elsewhere is not None and source_named(item):
             return self._judge.refusal(of_another_source(item))
         return self._judge_item(item, origin)
 
     def _judge_item(self, item: object, origin: Origin) -> Decoded:
         try:
-            wire, extras = read_plain(item)
+            event = unwrapped(item) if is_object(item) else item
+            known, extras = split_known(event)
+            plain = to_plainest(known)
+            if plain is not None:
+                decoded = self._plain.judge(plain, attributes_kept(extras), origin)
+                if decoded is not None:
+                    return decoded
+            wire = to_wire(known, event)
         except Unreadable as problem:
             return self._judge.refusal(problem)
-        return self._judge.judge(wire, extras, origin)
+        return self._judge.judge(wire, attributes_of(wire, extras), origin)
 
 
 def of_another_source(plain: object) -> Unreadable:

@@ -49,6 +49,8 @@ def number(value: object) -> object:
         return value
     if value.isdecimal() and len(value) <= _FEW and value.isascii():
         return int(value)
+    if len(value) <= _FEW and value.replace(".", "", 1).isdecimal() and value.isascii():
+        return float(value)
     stripped = value.strip()
     if not _NUMBER.fullmatch(stripped):
         return value

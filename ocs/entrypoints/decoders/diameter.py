@@ -57,8 +57,8 @@ _BY_UNIT: Final = {
     "CC-Total-Octets": "data",
     "CC-Service-Specific-Units": "event",
 }
-_IDENTITIES: Final = {0: "msisdn", 1: "imsi", 2: "sip_user", 3: "nai", 4: "private_id"}
-_IDENTITY_TYPES: Final = {
+IDENTITIES: Final = {0: "msisdn", 1: "imsi", 2: "sip_user", 3: "nai", 4: "private_id"}
+IDENTITY_TYPES: Final = {
     "END_USER_E164": 0,
     "END_USER_IMSI": 1,
     "END_USER_SIP_URI": 2,
@@ -166,16 +166,16 @@ def _read_action(command: Group, fields: dict[str, object]) -> None:
         fields["reverses"] = transaction_id
 
 
-def read_identities(subscriptions: object, found: dict[str, object]) -> bool:
+def _read_identities(subscriptions: object, found: dict[str, object]) -> bool:
     """Read identities that are a number and a text each, as nearly all are; else read nothing."""
     read: dict[str, object] = {}
     for one in subscriptions if type(subscriptions) is list else (subscriptions,):
         if type(one) is not dict or len(one) != _PAIR:
             return False
         kind, data = one.get("Subscription-Id-Type"), one.get("Subscription-Id-Data")
-        if type(kind) is not int or type(data) is not str or not data or kind not in _IDENTITIES:
+        if type(kind) is not int or type(data) is not str or not data or kind not in IDENTITIES:
             return False
-        read.setdefault(_IDENTITIES[kind], data)
+        read.setdefault(IDENTITIES[kind], data)
     for name, identity in read.items():
         found.setdefault(name, identity)
     return True
@@ -185,17 +185,17 @@ def _identities(command: Group, information: Group | None) -> dict[str, object]:
     """Return who uses, by kind of identity; of one kind the first counts."""
     found: dict[str, object] = {}
     for group in (command, information) if information else (command,):
-        if read_identities(group.look(SUBSCRIPTION), found):
+        if _read_identities(group.look(SUBSCRIPTION), found):
             group.take(SUBSCRIPTION)
             continue
         for one in group.groups(SUBSCRIPTION):
-            kind = one.one_of("Subscription-Id-Type", _IDENTITY_TYPES)
+            kind = one.one_of("Subscription-Id-Type", IDENTITY_TYPES)
             data = one.text("Subscription-Id-Data")
             if kind is None:
                 raise Unreadable(one.at("Subscription-Id-Type"), MISSING)
             if not data:
                 raise Unreadable(one.at("Subscription-Id-Data"), MISSING)
-            found.setdefault(_IDENTITIES[kind], data)
+            found.setdefault(IDENTITIES[kind], data)
     if "sip_user" not in found and (user := command.look("User-Name")):
         found["sip_user"] = user
     return found

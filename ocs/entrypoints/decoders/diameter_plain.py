@@ -1,281 +1,286 @@
-"""A Credit-Control-Request as nearly all gateways write it, read at half the cost.
+"""A Credit-Control-Request as nearly all gateways write it, read at a third of the cost.
 
 `diameter` reads all that may be written: enumerations by name, integers as texts, arrays of one,
-refunds of money; and it says what is wrong. Here only the plain case is read: every integer is one,
-what is there once is no array but where the standards let it be repeated, and the context tells
-what is charged. Anything else is None, and `diameter` reads it as if nobody had. So nothing is
-decided here, and nothing refused; test_diameter_plain holds the two equal.
-
-Not looked at are the kinds of texts: what is none does not become a `WireEvent`, and is then read
-by `diameter`, too. The rest of a command is a copy of which is taken what is read, because which
-AVPs there are beside those is nobody's to list.
+refunds of money; and it says what is wrong. Here only the plain case is read: a body that decodes
+into the structs of `diameter_structs`, whose context tells what is charged. Anything else is None,
+and `diameter` reads it as if nobody had. So nothing is decided here, and nothing refused;
+test_diameter_plain holds the two equal, but for the order of the AVPs that are kept: here it is
+that of the structs, there that of the body.
 """
 
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
+
+from msgspec import UNSET, UnsetType
 
 from ocs.domain.money import MAX_UNITS
 from ocs.entrypoints.decoders.conversions import time, time_or_never
 from ocs.entrypoints.decoders.diameter import (
-    ACTIONS,
     EVENT,
-    GREATEST_NUMBER,
+    IDENTITIES,
+    IDENTITY_TYPES,
     INITIAL,
     REFUND,
-    REQUEST_TYPES,
-    SUBSCRIPTION,
     TERMINATION,
-    read_identities,
-    unwrapped,
     usage_of,
 )
-from ocs.entrypoints.decoders.diameter_services import (
-    SENDERS,
-    direction_of,
-    first,
-    is_answer,
-    put,
-    read_message,
+from ocs.entrypoints.decoders.diameter_services import DIRECTIONS, is_answer, read_message
+from ocs.entrypoints.decoders.diameter_structs import (
+    NO_CALLS,
+    NO_INFORMATION,
+    NO_SERVICE,
+    NO_STAMPS,
+    NO_UNITS,
+    Calls,
+    Command,
+    Identities,
+    Information,
+    Level,
+    Service,
+    Units,
+    convert,
+    decode,
 )
-from ocs.entrypoints.decoders.diameter_units import (
-    EVENTS,
-    GREATEST_KEY,
-    INDICATOR,
-    INPUT,
-    MONEY,
-    MSCC,
-    OCTETS,
-    OUTPUT,
-    REQUESTED,
-    TARIFF_CHANGE,
-    UNIT_OF,
-    USED,
-    expects_services,
-    service_key,
-)
-from ocs.entrypoints.decoders.levels import TENANT_KEY
-from ocs.entrypoints.decoders.wire import Extras, WireEvent
+from ocs.entrypoints.decoders.diameter_units import expects_services, service_key
+from ocs.entrypoints.decoders.wire import LONGEST_TEXT, NOT_READ, Extras, WireService
 
-_CONTEXT: Final = "Service-Context-Id"
-_INFORMATION: Final = "Service-Information"
-_CALLS: Final = "IMS-Information"
-_PACKETS: Final = "PS-Information"
-_TRUNKS: Final = "Trunk-Group-ID"
-_STAMPS: Final = "Time-Stamps"
-_RESPONSE: Final = "SIP-Response-Timestamp"
-_PORTED: Final = "Number-Portability-Routing-Information"
-_ROLE: Final = "Role-Of-Node"
-_GROUP: Final = "Rating-Group"
-_IDENTIFIER: Final = "Service-Identifier"
-
-_TYPES: Final = frozenset(REQUEST_TYPES.values())
-_PLAIN_ACTIONS: Final = frozenset(ACTIONS.values())
-_NOT_COUNTED: Final = (MONEY, TARIFF_CHANGE)
-_NOT_CANONICAL: Final = ("nai", "private_id")
-_OURS: Final = frozenset({*WireEvent.__struct_fields__, TENANT_KEY, *_NOT_CANONICAL})
-"""What a gateway that sends canonical fields among the AVPs means by them is not plain."""
+_OCTETS: Final = "octets"
+_EVENTS: Final = "events"
+_UNIT_OF: Final = {"voice": "time", "data": _OCTETS}
+_KINDS: Final[dict[object, str]] = {
+    kind: IDENTITIES[number] for word, number in IDENTITY_TYPES.items() for kind in (word, number)
+}
+_STATION: Final = "Called-Station-Id"
 
 
 class _Otherwise(Exception):
     """The command is written in another way."""
 
 
-def read_plainly(command: Extras) -> tuple[Extras, Extras] | None:
-    """Return the canonical fields of a command, and its rest; None where it is not plain."""
-    rest = {_CONTEXT: None, **unwrapped(command)}  # first in the rest, wherever it was
-    found: Extras = {}
+def read_plainly(event: bytes | Extras) -> tuple[Extras, Command] | None:
+    """Return the fields of a `WireEvent`, and what of a command is kept; None: it is not plain."""
     try:
-        fields = _read_head(rest)
-        _read_units(rest, fields)
-        information = rest.pop(_INFORMATION, None)
-        _read_identities(rest, found)
-        if information is not None:
-            _keep(rest, _INFORMATION, _read_information(information, fields, found))
-    except _Otherwise:
+        command = decode(event) if isinstance(event, bytes) else convert(event)
+        fields = _read(command)
+    except (*NOT_READ, _Otherwise):
         return None
-    if "sip_user" not in found and (user := rest.get("User-Name")):
-        found["sip_user"] = user
-    fields.update(found)
-    return (fields, rest) if _OURS.isdisjoint(rest) and None not in rest.values() else None
+    return fields, command
 
 
-def _read_head(rest: Extras) -> Extras:
-    """Read which request of which session it is, and what is charged."""
-    take = rest.pop
-    session_id, context = take("Session-Id", None), rest[_CONTEXT]
-    number, request_type = take("CC-Request-Number", None), take("CC-Request-Type", None)
-    if type(request_type) is not int or request_type not in _TYPES:
+def _read(command: Command) -> Extras:
+    """Take the fields off a command; raises _Otherwise."""
+    usage_type, request_type = usage_of(command.context), command.request_type
+    if not usage_type:
         raise _Otherwise
-    if type(number) is not int or not 0 <= number <= GREATEST_NUMBER:
-        raise _Otherwise
-    if not session_id or type(context) is not str or "CC-Sub-Session-Id" in rest:
-        raise _Otherwise
-    fields = {
-        "session_id": session_id,
+    fields: Extras = {
+        "session_id": command.session_id,
         "request_type": request_type,
-        "request_number": number,
-        "usage_type": usage_of(context),
+        "request_number": command.number,
+        "usage_type": usage_type,
     }
+    command.session_id = command.request_type = command.number = UNSET
     if request_type == EVENT:
-        _read_action(rest, fields)
-    if (event_time := take("Event-Timestamp", "")) != "":
-        fields["event_time"] = event_time if type(event_time) is str else time(event_time)
-    if (cause := take("Termination-Cause", "")) != "":
-        fields["release_cause"] = cause
+        _read_action(command, fields)
+    if (event_time := command.event_time) is not UNSET:
+        fields["event_time"] = event_time if type(event_time) is datetime else time(event_time)
+        command.event_time = UNSET
+    if command.cause is not UNSET:
+        fields["release_cause"] = command.cause
+        command.release_cause, command.cause = command.cause, UNSET
+    if command.services is UNSET:
+        _read_units(command, fields)
+    else:
+        _read_services(command, command.services, fields)
+    _read_who(command, fields)
     return fields
 
 
-def _read_action(rest: Extras, fields: Extras) -> None:
-    fields["requested_action"] = action = rest.pop("Requested-Action", None)
-    if type(action) is not int or action not in _PLAIN_ACTIONS:
+def _read_action(command: Command, fields: Extras) -> None:
+    if command.action is UNSET:
         raise _Otherwise
-    if action == REFUND and (transaction_id := rest.pop("Refund-Information", None)):
-        fields["reverses"] = transaction_id
+    fields["requested_action"] = command.action
+    if command.action == REFUND and command.reverses is not UNSET:
+        fields["reverses"] = command.reverses
+        command.reverses = UNSET
+    command.action = UNSET
 
 
-def _read_units(rest: Extras, fields: Extras) -> None:
-    """Read the MSCCs as services, or the units beside them as those of the one that there is."""
-    usage_type, request_type = fields["usage_type"], fields["request_type"]
-    if not usage_type:
+def _read_units(command: Command, fields: Extras) -> None:
+    """Read the units beside MSCC as those of the one service that there is."""
+    request_type = fields["request_type"]
+    asks = request_type == INITIAL and not expects_services(command.indicator)
+    unit = _UNIT_OF.get(fields["usage_type"], _EVENTS)
+    used, requested = _read_level(command, unit, EVENT if asks else request_type)
+    if used is not None:
+        fields["used_units"] = used
+    if requested is not None:
+        fields["requested_units"] = requested
+
+
+def _read_services(command: Command, services: Service | list[Service], fields: Extras) -> None:
+    if command.requested is not UNSET or command.used is not UNSET:
         raise _Otherwise
-    unit = UNIT_OF.get(usage_type, EVENTS)
-    groups = rest.pop(MSCC, None)
-    if groups is None:
-        asks = request_type == INITIAL and not expects_services(rest.get(INDICATOR))
-        _read_level(rest, fields, unit, EVENT if asks else request_type)
-        return
-    if type(groups) is not list:
-        groups = [groups]
-    if not groups or REQUESTED in rest or USED in rest:
-        raise _Otherwise
-    kept: list[Extras] = []
-    fields["services"] = [_read_service(group, unit, request_type, kept) for group in groups]
-    if kept:
-        rest[MSCC] = kept if len(groups) > 1 else kept[0]
+    if not isinstance(services, list):
+        services = [services]
+    unit, request_type = _UNIT_OF.get(fields["usage_type"], _EVENTS), fields["request_type"]
+    fields["services"] = [_read_service(service, unit, request_type) for service in services]
+    command.services = [service for service in services if service != NO_SERVICE] or UNSET
+    if len(services) == 1 and command.services is not UNSET:
+        command.services = services[0]
 
 
-def _read_service(group: object, unit: str, request_type: int, kept: list[Extras]) -> Extras:
-    rest = _copy(group)
-    rating_group, identifier = rest.pop(_GROUP, None), rest.pop(_IDENTIFIER, None)
-    service: Extras
-    if identifier is None and type(rating_group) is int and 0 < rating_group <= GREATEST_KEY:
-        service = {"rating_group": str(rating_group)}
-    else:
-        service = _named(rating_group, identifier)
-    _read_level(rest, service, unit, request_type)
-    if rest:
-        named: Extras = {} if rating_group is None else {_GROUP: rating_group}
-        if identifier is not None:
-            named[_IDENTIFIER] = [identifier]
-        kept.append(named | rest)
-    return service
+def _read_service(service: Service, unit: str, request_type: int) -> WireService:
+    used, requested = _read_level(service, unit, request_type)
+    group, identifiers = service.rating_group, service.identifiers
+    if group and identifiers is UNSET:  # as nearly all are
+        service.rating_group = UNSET
+        if service != NO_SERVICE:
+            service.rating_group = group
+        return WireService(str(group), None, requested, used)
+    if identifiers is UNSET:
+        identifiers = []
+    elif not isinstance(identifiers, list):
+        identifiers = [identifiers]
+    name = service_key(None if group is UNSET else group, identifiers)
+    service.rating_group = service.identifiers = UNSET
+    if service != NO_SERVICE:  # what is kept tells which one it is of
+        service.rating_group, service.identifiers = group, identifiers or UNSET
+    return WireService(name, str(identifiers[0]) if identifiers else None, requested, used)
 
 
-def _named(rating_group: int | None, identifier: int | None) -> Extras:
-    """Return a service that has its name yet, and nothing else."""
-    for key in (rating_group, identifier):
-        if key is not None and (type(key) is not int or not 0 <= key <= GREATEST_KEY):
-            raise _Otherwise
-    if identifier is None:
-        return {"rating_group": service_key(rating_group, [])}
-    name = service_key(rating_group, [identifier])
-    return {"rating_group": name, "service_id": str(identifier)}
-
-
-def _read_level(rest: Extras, fields: Extras, unit: str, request_type: int) -> None:
+def _read_level(level: Level, unit: str, request_type: int) -> tuple[int | None, int | None]:
     """Read what is reported and asked for at a level, which asks for nothing if it names nothing.
 
     Only an event does not: that, and what else asks when it says nothing, is `request_type` EVENT.
     """
-    used = rest.pop(USED, None)
-    if used is not None:
-        fields["used_units"] = _units(used, unit, rest, USED)
-    asked = rest.pop(REQUESTED, None)
-    if asked is None:
-        if request_type not in (EVENT, TERMINATION):
-            fields["requested_units"] = 0
-    elif asked != {}:
-        units = _units(asked, unit, rest, REQUESTED)
-        if request_type != TERMINATION:
-            fields["requested_units"] = units
+    used, requested = None, level.requested
+    if level.used is not UNSET:
+        used, level.used = _units(level.used, unit)
+    if requested is UNSET:
+        return used, None if request_type in (EVENT, TERMINATION) else 0
+    if requested == NO_UNITS:
+        level.requested = UNSET
+        return used, None
+    asked, level.requested = _units(requested, unit)
+    return used, None if request_type == TERMINATION else asked
 
 
-def _units(group: Any, unit: str, rest: Extras, name: str) -> int:  # noqa: ANN401 -- of any kind
-    """Return the units of a group; what it says beside them is kept."""
-    if type(group) is dict and len(group) == 1:
-        units = group.get(unit)
-        if type(units) is int and 0 <= units <= MAX_UNITS:
-            return units
-    kept = _copy(group[0] if type(group) is list and len(group) == 1 else group)
-    units = kept.pop(unit, None)
-    if units is None and unit == OCTETS and (INPUT in kept or OUTPUT in kept):
-        units = _whole(kept.pop(INPUT, 0)) + _whole(kept.pop(OUTPUT, 0))
-    if kept:
-        if not kept.keys().isdisjoint(_NOT_COUNTED):
+def _units(group: Units | list[Units], unit: str) -> tuple[int, Units | UnsetType]:
+    """Return the units of a group, and what it says beside them; raises _Otherwise."""
+    if isinstance(group, list):
+        if len(group) != 1:
             raise _Otherwise
-        rest[name] = kept
-    return _whole(units)
-
-
-def _whole(units: object) -> int:
-    if type(units) is not int or not 0 <= units <= MAX_UNITS:
+        group = group[0]
+    units: int | UnsetType = getattr(group, unit)
+    setattr(group, unit, UNSET)
+    if unit == _OCTETS and not units and group != NO_UNITS:
+        units = _both_ways(group, units)
+    if units is UNSET or units > MAX_UNITS:
         raise _Otherwise
-    return units
+    return units, UNSET if group == NO_UNITS else group
 
 
-def _read_identities(rest: Extras, found: Extras) -> None:
-    subscriptions = rest.pop(SUBSCRIPTION, None)
-    if subscriptions is not None and not read_identities(subscriptions, found):
+def _both_ways(group: Units, total: int | UnsetType) -> int | UnsetType:
+    """Return the octets of both directions, or the total where none is told."""
+    if group.inward is UNSET and group.outward is UNSET:
+        return total
+    octets = (group.inward or 0) + (group.outward or 0)
+    group.inward = group.outward = UNSET
+    return octets
+
+
+def _read_who(command: Command, fields: Extras) -> None:
+    """Take off who uses, and who calls whom."""
+    if command.identities is not UNSET:
+        _identify(command.identities, fields, command)
+        command.identities = UNSET
+    if command.information is not UNSET:
+        _read_information(command.information, fields, command)
+        if command.information == NO_INFORMATION:
+            command.information = UNSET
+    if command.user is not UNSET and "sip_user" not in fields:
+        fields["sip_user"] = command.sip_user = command.user
+
+
+def _identify(identities: Identities, fields: Extras, command: Command) -> None:
+    for one in identities if isinstance(identities, list) else (identities,):
+        name = _KINDS[one.kind]
+        if name not in fields:
+            fields[name] = one.data
+            setattr(command, name, one.data)
+
+
+def _read_information(information: Information, fields: Extras, command: Command) -> None:
+    if information.identities is not UNSET:
+        _identify(information.identities, fields, command)
+        information.identities = UNSET
+    if (calls := information.calls) is not UNSET:
+        _read_numbers(calls, fields)
+        _read_call(calls, fields, command)
+        if calls == NO_CALLS:
+            information.calls = UNSET
+    if information.packets is not UNSET:
+        information.packets = _read_packets(information.packets, fields)
+    if information.sms is not UNSET:
+        information.sms = _read_messages(information.sms, "SMS-Information", fields)
+    if information.mms is not UNSET:
+        information.mms = _read_messages(information.mms, "MMS-Information", fields)
+
+
+def _read_packets(packets: Extras, fields: Extras) -> Extras | UnsetType:
+    if _STATION in packets:
+        _put_text("called_number", packets.pop(_STATION), fields)
+    return packets or UNSET
+
+
+def _read_messages(messages: Extras, name: str, fields: Extras) -> Extras | UnsetType:
+    read: Extras = {}
+    read_message(messages, name, read)
+    for number, text in read.items():
+        _put_text(number, text, fields)
+    return messages or UNSET
+
+
+def _put_text(name: str, text: object, fields: Extras) -> None:
+    if type(text) is not str or not 0 < len(text) <= LONGEST_TEXT:
         raise _Otherwise
-    if not found.keys().isdisjoint(_NOT_CANONICAL):
-        raise _Otherwise
+    fields.setdefault(name, text)
 
 
-def _read_information(information: object, fields: Extras, found: Extras) -> Extras:
-    """Read who calls whom, and return what is left of it."""
-    rest = _copy(information)
-    _read_identities(rest, found)
-    if (calls := rest.pop(_CALLS, None)) is not None:
-        _keep(rest, _CALLS, _read_calls(calls, fields))
-    if (packets := rest.pop(_PACKETS, None)) is not None:
-        left = _copy(packets)
-        put(fields, "called_number", left.pop("Called-Station-Id", None))
-        _keep(rest, _PACKETS, left)
-    for name in SENDERS:
-        if name in rest:
-            _keep(rest, name, messages := _copy(rest.pop(name)))
-            read_message(messages, name, fields)
-    return rest
+def _read_numbers(calls: Calls, fields: Extras) -> None:
+    if (calling := calls.calling) is not UNSET:
+        fields["calling_number"] = calling[0] if isinstance(calling, list) else calling
+        calls.calling = UNSET
+    if (called := calls.called) is not UNSET:
+        fields["called_number"] = called[0] if isinstance(called, list) else called
+        calls.called = UNSET
+    if calls.ported is not UNSET:
+        fields["routing_number"] = calls.ported
+        calls.ported = UNSET
+    if calls.role is not UNSET:
+        fields["direction"] = DIRECTIONS[calls.role]
 
 
-def _read_calls(calls: object, fields: Extras) -> Extras:
-    rest = _copy(calls)
-    take = rest.pop
-    put(fields, "calling_number", first(take("Calling-Party-Address", None)))
-    put(fields, "called_number", first(take("Called-Party-Address", None)))
-    if _PORTED in rest:
-        fields["routing_number"] = take(_PORTED)
-    if _ROLE in rest:
-        put(fields, "direction", direction_of(rest))
-    if _TRUNKS in rest:
-        left = _copy(take(_TRUNKS))
-        fields["trunk_in"] = left.pop("Incoming-Trunk-Group-ID", "")
-        fields["trunk_out"] = left.pop("Outgoing-Trunk-Group-ID", "")
-        _keep(rest, _TRUNKS, left)
-    if _STAMPS in rest:
-        left = _copy(take(_STAMPS))
-        if _RESPONSE in left and is_answer(rest, ended=fields["request_type"] == TERMINATION):
-            put(fields, "answer_time", time_or_never(left.pop(_RESPONSE)))
-        _keep(rest, _STAMPS, left)
-    return rest
+def _read_call(calls: Calls, fields: Extras, command: Command) -> None:
+    """Take off the trunks and the answer of a call."""
+    if (trunks := calls.trunks) is not UNSET:
+        if trunks.inward is not UNSET:
+            fields["trunk_in"] = command.trunk_in = trunks.inward
+        if trunks.outward is not UNSET:
+            fields["trunk_out"] = command.trunk_out = trunks.outward
+        calls.trunks = UNSET
+    if (stamps := calls.stamps) is not UNSET:
+        if stamps.response is not UNSET and _is_answer(calls, fields):
+            response = stamps.response
+            answer = response if isinstance(response, datetime) else time_or_never(response)
+            if answer is not None:
+                fields["answer_time"] = answer
+            stamps.response = UNSET
+        if stamps == NO_STAMPS:
+            calls.stamps = UNSET
 
 
-def _copy(group: object) -> Extras:
-    """Return what a group has, to be taken from."""
-    if type(group) is not dict or None in group.values():
-        raise _Otherwise
-    return group.copy()
-
-
-def _keep(rest: Extras, name: str, left: Extras) -> None:
-    if left:
-        rest[name] = left
+def _is_answer(calls: Calls, fields: Extras) -> bool:
+    cause = None if calls.cause is UNSET else calls.cause
+    method = None if calls.event is UNSET or calls.event.method is UNSET else calls.event.method
+    return is_answer(cause, method, ended=fields["request_type"] == TERMINATION)

@@ -20,8 +20,15 @@ SENDERS: Final = {
 """The AVP that names the sender, by the group of messages that it is in."""
 
 _INVITE: Final = "INVITE"
-_ROLES: Final = {0: "orig", 1: "term", 2: "forward"}
-_ROLE_NAMES: Final = {"ORIGINATING_ROLE": 0, "TERMINATING_ROLE": 1, "FORWARDING_ROLE": 2}
+DIRECTIONS: Final[Mapping[object, str]] = {
+    0: "orig",
+    1: "term",
+    2: "forward",
+    "ORIGINATING_ROLE": "orig",
+    "TERMINATING_ROLE": "term",
+    "FORWARDING_ROLE": "forward",
+}
+"""The direction that a Role-Of-Node tells."""
 
 
 def read_services(information: Group, *, ended: bool) -> dict[str, object]:
@@ -53,30 +60,27 @@ def _read_calls(calls: Group, *, ended: bool) -> dict[str, object]:
     put(fields, "calling_number", first(calls.take("Calling-Party-Address")))
     put(fields, "called_number", first(calls.take("Called-Party-Address")))
     put(fields, "routing_number", calls.take("Number-Portability-Routing-Information"))
-    put(fields, "direction", direction_of(calls.left))
+    role = calls.look("Role-Of-Node")
+    put(fields, "direction", None if isinstance(role, dict | list) else DIRECTIONS.get(role))
     if (trunks := calls.group("Trunk-Group-ID")) is not None:
         put(fields, "trunk_in", trunks.take("Incoming-Trunk-Group-ID"))
         put(fields, "trunk_out", trunks.take("Outgoing-Trunk-Group-ID"))
-    if (stamps := calls.group("Time-Stamps")) is not None and is_answer(calls.left, ended=ended):
+    if (stamps := calls.group("Time-Stamps")) is not None and _is_answer(calls, ended=ended):
         put(fields, "answer_time", stamps.take("SIP-Response-Timestamp"))
     return fields
 
 
-def direction_of(calls: Mapping[str, Any]) -> str | None:
-    """Return the direction that the role of the node in IMS-Information tells, if one."""
-    role = look(calls, "Role-Of-Node")
-    if type(role) is str:
-        role = _ROLE_NAMES.get(role)
-    return None if isinstance(role, dict | list) else _ROLES.get(role)
+def _is_answer(calls: Group, *, ended: bool) -> bool:
+    cause, event = calls.look("Cause-Code"), calls.look("Event-Type")
+    if type(cause) is not int:
+        cause = None
+    return is_answer(cause, event.get("SIP-Method") if is_object(event) else None, ended=ended)
 
 
-def is_answer(calls: Mapping[str, Any], *, ended: bool) -> bool:
+def is_answer(cause: int | None, method: object, *, ended: bool) -> bool:
     """Tell whether SIP-Response-Timestamp is the time of the answer, see above."""
-    cause = look(calls, "Cause-Code")
-    if type(cause) is int and cause > 0:
+    if cause is not None and cause > 0:
         return False
-    event = look(calls, "Event-Type")
-    method = event.get("SIP-Method") if is_object(event) else None
     return method == _INVITE or (method is None and not ended)
 
 

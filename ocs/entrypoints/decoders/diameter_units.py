@@ -11,9 +11,14 @@ parts them again for the answer. Rating-Group 0 is `0/`, because `0` is what uni
     Used-Service-Unit        repeated    added up; before and after a tariff change apart (8.27)
 
 Counted is one unit: seconds of voice, octets of data, events of the rest. Others beside it are kept
-(a gateway reports the seconds of a data session, too). Alone they are refused: what a client
-reports in a unit that is not charged would be use that nobody pays. So is CC-Money, which only a
-refund may have (`diameter_money`).
+(a gateway reports the seconds of a data session, too), in the same Used-Service-Unit or in one of
+their own (8.19 has any of them in any number). A service of which nothing is reported in its own
+unit, but something in another one, is refused: that would be use that nobody pays. So is CC-Money,
+which only a refund may have (`diameter_money`).
+
+Octets are the total, or both directions where there is no total, or one of 0: a total is of both
+directions (8.23), so 0 beside octets that went one way is what a gateway writes that does not add
+up. A total above 0 counts, whatever stands beside it.
 """
 
 from typing import Any, Final
@@ -150,9 +155,13 @@ def _read_used(used: list[Group], unit: str) -> dict[str, object]:
         return {}
     parts: list[dict[str, object]] = []
     total = 0
-    for group in used:
+    counted = [_own_units(group, unit) for group in used]
+    if not any(units is not None for units in counted):
+        for group in used:
+            _refuse_others(group, unit)
+    for group, own in zip(used, counted, strict=True):
         change = group.one_of(TARIFF_CHANGE, _CHANGES)
-        units = _counted(group, unit) or 0
+        units = own or 0
         total += units
         parts.append({"units": units} | ({"when": _WHEN[change]} if change in _WHEN else {}))
     return {"used": parts} if any("when" in part for part in parts) else {"used_units": total}
@@ -160,25 +169,29 @@ def _read_used(used: list[Group], unit: str) -> dict[str, object]:
 
 def _counted(group: Group, unit: str) -> int | None:
     """Return the units that count; None when there are none of any kind."""
+    units = _own_units(group, unit)
+    if units is None:
+        _refuse_others(group, unit)
+    return units
+
+
+def _own_units(group: Group, unit: str) -> int | None:
+    """Return the units that count; None when there are none of that kind."""
     if group.look(MONEY) is not None:
         raise Unreadable(
             group.at(MONEY), "expected units: an amount of money is neither granted nor debited"
         )
     units = group.whole(unit)
-    if unit == OCTETS and units is None:
-        units = _both_ways(group)
-    if units is not None:
+    if unit != OCTETS or units:
         return units
+    inward, outward = group.whole(INPUT), group.whole(OUTPUT)
+    return units if inward is None and outward is None else (inward or 0) + (outward or 0)
+
+
+def _refuse_others(group: Group, unit: str) -> None:
     for other in _UNITS:
         if group.look(other) is not None:
             raise Unreadable(group.at(other), f"expected {unit}, in which this service is counted")
-    return None
-
-
-def _both_ways(group: Group) -> int | None:
-    """Add up the octets of both directions, where their sum is not given."""
-    inward, outward = group.whole(INPUT), group.whole(OUTPUT)
-    return None if inward is None and outward is None else (inward or 0) + (outward or 0)
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

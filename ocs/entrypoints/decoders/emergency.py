@@ -12,7 +12,7 @@ from ocs.domain.numbers import NumberRules, clean_number, emergency_number
 from ocs.entrypoints.decoders.wire import WireEvent
 from ocs.usecases.emergency import number_of
 
-_ADDRESSED: Final = frozenset({"voice", "sms", "mms"})
+ADDRESSED: Final = frozenset({"voice", "sms", "mms"})
 
 
 def emergency_of(event: Event, wire: WireEvent, rules: NumberRules) -> str:
@@ -20,7 +20,7 @@ def emergency_of(event: Event, wire: WireEvent, rules: NumberRules) -> str:
 
     Worth calling only where the called number is short, see `EmergencyNumbers.longest`.
     """
-    if event.usage_type not in _ADDRESSED or event.action is not Action.DIRECT_DEBIT:
+    if event.usage_type not in ADDRESSED or event.action is not Action.DIRECT_DEBIT:
         return ""
     if wire.called_number:
         return emergency_number(wire.called_number, event.called_number, rules)

@@ -3,12 +3,27 @@
 from datetime import datetime
 from typing import Final
 
-from ocs.entrypoints.decoders.wire import Instant
+from ocs.entrypoints.decoders.wire import Instant, PlainEvent
 
 FARTHEST_MS: Final = 2**53 - 1
 
 
-def to_ms(instant: Instant) -> int:
+def times_of(wire: PlainEvent, now_ms: int, skew_ms: int) -> tuple[int, int, int | None]:
+    """Return when an event was, within the permitted skew; what its clock said; its answer."""
+    instant = wire.event_time
+    event_ms = reported_ms = now_ms if instant is None else _to_ms(instant)
+    if not -skew_ms <= reported_ms - now_ms <= skew_ms:
+        event_ms = now_ms + skew_ms if reported_ms > now_ms else now_ms - skew_ms
+    if wire.answer_time is None:
+        return event_ms, reported_ms, None
+    # Both come from the same wrong clock.
+    answered_ms = _to_ms(wire.answer_time) + event_ms - reported_ms
+    if not 0 <= answered_ms <= event_ms:
+        answered_ms = 0 if answered_ms < 0 else max(0, event_ms)
+    return event_ms, reported_ms, answered_ms
+
+
+def _to_ms(instant: Instant) -> int:
     if type(instant) is int:
         ms = instant * 1_000
     else:
@@ -17,14 +32,3 @@ def to_ms(instant: Instant) -> int:
     if -FARTHEST_MS <= ms <= FARTHEST_MS:
         return ms
     return FARTHEST_MS if ms > 0 else -FARTHEST_MS
-
-
-def clamp(reported_ms: int, now_ms: int, skew_ms: int) -> int:
-    if reported_ms > now_ms + skew_ms:
-        return now_ms + skew_ms
-    return max(reported_ms, now_ms - skew_ms)
-
-
-def answer_ms(instant: Instant, event_ms: int, reported_ms: int) -> int:
-    """Move the answer time with the event's: both come from the same wrong clock."""
-    return max(0, min(to_ms(instant) + event_ms - reported_ms, event_ms))

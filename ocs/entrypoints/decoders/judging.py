@@ -26,9 +26,8 @@ from ocs.domain.events import Action, Event, Kind, Reporting, ServiceUse
 from ocs.domain.numbers import DEFAULT_RULES, NumberRules, clean_number
 from ocs.domain.results import ResultCode
 from ocs.entrypoints.decoders.actions import action_of, amount_of, services_of_action
-from ocs.entrypoints.decoders.attributes import attributes_of
 from ocs.entrypoints.decoders.emergency import emergency_of
-from ocs.entrypoints.decoders.instants import FARTHEST_MS, answer_ms, clamp, to_ms
+from ocs.entrypoints.decoders.instants import FARTHEST_MS, times_of
 from ocs.entrypoints.decoders.manner import PLAIN, Manner
 from ocs.entrypoints.decoders.services import reporting_of, services_of
 from ocs.entrypoints.decoders.who import (
@@ -39,9 +38,9 @@ from ocs.entrypoints.decoders.who import (
     rated_number_of,
     request_key_of,
     session_id_of,
-    subscriber_of,
+    users_of,
 )
-from ocs.entrypoints.decoders.wire import LONGEST_TEXT, Extras, Unreadable, WireEvent
+from ocs.entrypoints.decoders.wire import LONGEST_TEXT, Unreadable, WireEvent
 from ocs.entrypoints.decoders.words import (
     DIRECTIONS,
     REQUEST_TYPE_OF,
@@ -69,6 +68,19 @@ class DecoderSettings(Struct, frozen=True, kw_only=True):
     number_rules: Mapping[str, NumberRules] = {}
 
 
+def rules_of(settings: DecoderSettings) -> dict[str, NumberRules]:
+    """Return the rules by tenant; those that are the default ones are that one object."""
+    return {
+        tenant: DEFAULT_RULES if rules == DEFAULT_RULES else rules
+        for tenant, rules in settings.number_rules.items()
+    }
+
+
+def longest_emergency(rules: Mapping[str, NumberRules]) -> int:
+    """Return how long a called number of any tenant can be that is an emergency number."""
+    return max(each.emergency.longest for each in (DEFAULT_RULES, *rules.values()))
+
+
 class Judge:
     """Judges the events of one source; it holds nothing but how they are meant."""
 
@@ -77,21 +89,16 @@ class Judge:
         self._skew_ms = settings.skew_ms
         self._manner = manner
         self._source = source
-        # Rules that are the default ones in all but name are that one object, which is looked for.
-        self._rules = {
-            tenant: DEFAULT_RULES if rules == DEFAULT_RULES else rules
-            for tenant, rules in settings.number_rules.items()
-        }
-        every = (DEFAULT_RULES, *self._rules.values())
-        self._longest = max(rules.emergency.longest for rules in every)
+        self._rules = rules_of(settings)
+        self._longest = longest_emergency(self._rules)
 
     def judge(
-        self, wire: WireEvent, extras: Extras | None, origin: Origin, who: Who | None = None
+        self, wire: WireEvent, attributes: bytes, origin: Origin, who: Who | None = None
     ) -> Decoded:
-        """Return the event, or the answer that says what is wrong with it."""
+        """Return the event, with what is kept of it, or the answer that says what is wrong."""
         itemised = wire.services is not None
         try:
-            event = self._event(wire, extras, origin, who)
+            event = self._event(wire, attributes, origin, who)
             if not event.subscriber or len(event.called_number) <= self._longest:
                 event = self._looked_at(event, wire, who)
             return Decoded(event, itemised, REQUEST_TYPE_OF[event.kind], self._source)
@@ -131,9 +138,7 @@ class Judge:
         request_type = request_type_told(plain)
         return Decoded(refusal, request_type=request_type, source=self._source)
 
-    def _event(
-        self, wire: WireEvent, extras: Extras | None, origin: Origin, who: Who | None
-    ) -> Event:
+    def _event(self, wire: WireEvent, attributes: bytes, origin: Origin, who: Who | None) -> Event:
         kind, manner = kind_of(wire), self._manner
         tenant = wire.tenant or origin.tenant
         if tenant not in origin.tenants:
@@ -142,34 +147,30 @@ class Judge:
         usage_type, direction = USAGE_TYPES.get(wire.usage_type), DIRECTIONS.get(wire.direction)
         if usage_type is None or direction is None:
             raise unknown_word(usage_type)
-        if wire.subscriber and who is None:
-            subscriber = clean_number(wire.subscriber, rules)
-        else:
-            subscriber = subscriber_of(wire, rules, who)
+        subscriber, calling_number = users_of(wire, rules, who)
         called_number = clean_number(wire.called_number, rules) if wire.called_number else ""
         rated_number = called_number
-        if wire.routing_number or usage_type in manner.rated:
-            rated_number = rated_number_of(wire, usage_type, manner, rules)
+        rated = manner.rated.get(usage_type)
+        if wire.routing_number or rated is not None:
+            rated_number = rated_number_of(wire, rated, rules, called_number)
         if wire.explain or wire.action or wire.reverses or wire.requested_action is not None:
             action, services = _wanted(wire, kind, usage_type, manner, rules)
         else:
             action, services = _DIRECT_DEBIT, services_of(wire, kind, usage_type, manner, rules)
-        reported_ms = origin.now_ms if wire.event_time is None else to_ms(wire.event_time)
-        event_ms = clamp(reported_ms, origin.now_ms, self._skew_ms)
-        answer_time, number, request_key = wire.answer_time, wire.request_number, ""
+        event_ms = reported_ms = origin.now_ms
+        answered_ms = None
+        if wire.event_time is not None or wire.answer_time is not None:
+            event_ms, reported_ms, answered_ms = times_of(wire, origin.now_ms, self._skew_ms)
+        number, request_key = wire.request_number, ""
         if number is None and (number := wire.request_num) is None:
             seed = (kind, subscriber, rated_number, usage_type, services, reported_ms)
             request_key = request_key_of(wire, origin, seed, manner.reporting)
-        answered_ms = None
-        if answer_time is not None:
-            answered_ms = answer_ms(answer_time, event_ms, reported_ms)
         return Event(
             kind, tenant, wire.session_id or session_id_of(wire, kind), number, request_key,
             subscriber, usage_type, rated_number, event_ms, reported_ms, answered_ms, services,
-            wire.session_ref, direction,
-            clean_number(wire.calling_number, rules) if wire.calling_number else "", called_number,
-            wire.trunk_in, wire.answered, wire.dry_run, event_ms != reported_ms,
-            attributes_of(wire, extras), wire.explain, action, wire.reverses,
+            wire.session_ref, direction, calling_number, called_number, wire.trunk_in,
+            wire.answered, wire.dry_run, event_ms != reported_ms, attributes,
+            wire.explain, action, wire.reverses,
             _DELTA if manner.reporting is _DELTA else reporting_of(wire, kind, manner),
             manner.may_open, manner.terms.get(usage_type), _NO_EMERGENCY,
             "" if wire.amount == "" else amount_of(wire, action),

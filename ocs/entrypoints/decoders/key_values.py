@@ -29,8 +29,10 @@ MOST_FIELDS: Final = 500
 """Names of one body; a FreeSWITCH event with all variables of a channel has some 250."""
 
 _BLANKS: Final = " \t"
+_SIGNS: Final = {f"{code:02{case}}": chr(code) for code in range(128) for case in "xX"}
+"""ASCII by what stands behind a percent sign, if its digits are of one case."""
 
-Fields = dict[str, object]
+Fields = dict[str, str]
 
 
 def read_key_values(body: bytes) -> Fields:
@@ -46,7 +48,40 @@ def read_key_values(body: bytes) -> Fields:
     return fields
 
 
+def read_form(body: bytes) -> Fields:
+    """Read a body that is no JSON as a form; empty if it is none either."""
+    try:
+        return read_key_values(body)
+    except Unreadable:
+        return {}
+
+
+def _plainly(text: str, end: str) -> Fields | None:
+    """Read values by plain names, each once, as nearly all bodies are; None where one is not.
+
+    What is not plain is looked at one by one, see below: this only saves time.
+    """
+    parts = text.split(end)
+    try:
+        fields = dict([part.split("=", 1) for part in parts])
+    except ValueError:
+        return None
+    names = "".join(fields)
+    is_plain = names.isidentifier() and len(names) <= LONGEST_TEXT and "" not in fields
+    return fields if is_plain and len(parts) == len(fields) <= MOST_FIELDS else None
+
+
+def _decode_values(fields: Fields) -> Fields:
+    for name, value in fields.items():
+        if "%" in value or "+" in value:
+            fields[name] = _decoded(value, name)
+    return fields
+
+
 def _of_lines(text: str) -> Fields:
+    has_blanks = "\r" in text or " " in text or "\t" in text
+    if not has_blanks and (plain := _plainly(text, "\n")) is not None:
+        return plain
     fields: Fields = {}
     # Not splitlines(): a value may hold what Unicode calls a line end.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
@@ -62,6 +97,8 @@ def _of_lines(text: str) -> Fields:
 
 
 def _of_form(text: str) -> Fields:
+    if (plain := _plainly(text, "&")) is not None:
+        return _decode_values(plain) if "%" in text or "+" in text else plain
     fields: Fields = {}
     for position, part in enumerate(text.split("&"), 1):
         name, equals, value = part.partition("=")
@@ -93,6 +130,9 @@ def _decoded(text: str, name: str) -> str:
         text = text[:kept] + text[kept:].replace("+", " ")
     if "%" not in text:
         return text
+    before, _, behind = text.partition("%")
+    if "%" not in behind and (sign := _SIGNS.get(behind[:2])):  # as most that have one
+        return f"{before}{sign}{behind[2:]}"
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:

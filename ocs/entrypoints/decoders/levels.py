@@ -47,6 +47,11 @@ class Place(NamedTuple):
     def of(cls, path: str) -> "Place":
         return cls(path, tuple(path.split(".")) if "." in path else ())
 
+    @property
+    def root(self) -> str:
+        """Where to begin to look for it, if not by its name."""
+        return self.parts[0] if self.parts else self.name
+
     def look(self, event: Extras, read: Tree) -> object:
         """Return what is there, and note that it was read; None where nothing is."""
         value = event.get(self.name)
@@ -78,7 +83,7 @@ class Field(NamedTuple):
         return cls(name, tuple(map(Place.of, paths)), native_of(convert), convert, words)
 
 
-def _look(fields: tuple[Field, ...], event: Extras, known: Extras, read: Tree) -> None:
+def look(fields: tuple[Field, ...], event: Extras, known: Extras, read: Tree) -> None:
     """Put into `known` what the first place of each field has that is not empty."""
     there = event.get
     for name, places, native, convert, words in fields:
@@ -91,14 +96,18 @@ def _look(fields: tuple[Field, ...], event: Extras, known: Extras, read: Tree) -
             if found is None or found == "":
                 continue
             if words is not None:
-                found = _translated(found, words)
+                found = translated(found, words)
             if type(found) is native or (found := convert(found)) is not None:
                 known[name] = found
                 break
 
 
 class Level:
-    """Reads one level; `many` is the level below, which is a list."""
+    """Reads one level; `many` is the level below, which is a list.
+
+    `mapped` are the fields that the map names, `own` the others, which stand for themselves;
+    `elsewhere` are those of use that the map takes from another place.
+    """
 
     def __init__(
         self,
@@ -111,32 +120,32 @@ class Level:
         """`inside` is the list that it is in; without `keeps` nothing is set aside."""
         converts = conversions(_NAMES[inside], inside)
         self._inside = inside
-        self._keeps = keeps
-        self._mapped = tuple(
+        self.keeps = keeps
+        self.mapped = tuple(
             Field.of(name, paths, converts[name], values.get(name))
             for name, paths in fields.items()
             if LIST not in name and paths
         )
-        self._own = {
+        self.own = {
             name: (native_of(convert), convert, values.get(name))
             for name, convert in converts.items()
             if name not in fields
         }
-        self._many = _many(fields, values, _LISTS[inside]) if _LISTS[inside] else None
-        if self._many is not None:
-            self._own.pop(self._many.name, None)
-        self._elsewhere = tuple(name for name in _OF_USE if _is_elsewhere(name, fields))
-        self._own_names = frozenset(self._own)
+        self.many = _many(type(self), fields, values, _LISTS[inside]) if _LISTS[inside] else None
+        if self.many is not None:
+            self.own.pop(self.many.name, None)
+        self.elsewhere = tuple(name for name in _OF_USE if _is_elsewhere(name, fields))
+        self._own_names = frozenset(self.own)
 
     def read(self, event: Extras) -> tuple[Extras, Extras]:
         """Return what is known, and what is only kept."""
         known: Extras = {}
         read: Tree = {}
-        _look(self._mapped, event, known, read)
-        kept = [] if self._many is None else self._many.read(event, known, read)
+        look(self.mapped, event, known, read)
+        kept = [] if self.many is None else self.many.read(event, known, read)
         rest: Extras = {}
         self._refuse_use(event, known, read)
-        own, keeps = self._own, self._keeps
+        own, keeps = self.own, self.keeps
         unread = event.items() if keeps or not self._own_names.isdisjoint(event) else ()
         for name, value in unread:
             named = own.get(name)
@@ -144,7 +153,7 @@ class Level:
                 if value is None or value == "":
                     continue
                 native, convert, words = named
-                found = value if words is None else _translated(value, words)
+                found = value if words is None else translated(value, words)
                 if type(found) is native or (found := convert(found)) is not None:
                     known[name] = found
             elif keeps and name not in read:
@@ -157,13 +166,13 @@ class Level:
 
     def _refuse_use(self, event: Extras, known: Extras, read: Tree) -> None:
         """Refuse a report of use under our name where the map looks for it under another."""
-        for name in self._elsewhere:
+        for name in self.elsewhere:
             if event.get(name) and name not in read:
                 place = f"{self._inside}[].{name}" if self._inside else name
                 raise Unreadable(place, f"expected here, not in {name}", known)
 
 
-class _Many(Struct, frozen=True):
+class Many(Struct, frozen=True):
     """The level below: in which list it is, and which of its fields are one for all its items.
 
     `is_named`: the map says which list; if not, it is the one of the canonical name, unless the map
@@ -195,7 +204,7 @@ class _Many(Struct, frozen=True):
 
     def _shared(self, event: Extras, read: Tree) -> Extras:
         shared: Extras = {}
-        _look(self.above, event, shared, read)
+        look(self.above, event, shared, read)
         return shared
 
 
@@ -208,7 +217,7 @@ def _item(item: object, level: Level, shared: Extras, kept: list[Extras]) -> obj
     return shared | known if shared else known
 
 
-def _many(fields: Fields, values: Mapping[str, Words], name: str) -> _Many:
+def _many(kind: type[Level], fields: Fields, values: Mapping[str, Words], name: str) -> Many:
     """Compile the level below, once for each list that its fields may be in."""
     below = _below(fields, f"{name}{LIST}")
     words = {key.partition(LIST)[2]: value for key, value in values.items() if LIST in key}
@@ -225,10 +234,10 @@ def _many(fields: Fields, values: Mapping[str, Words], name: str) -> _Many:
         for key, paths in below.items()
         if LIST not in key and (places := [path for path in paths if LIST not in path])
     )
-    return _Many(
+    return Many(
         name,
         is_named,
-        tuple((Place.of(base), Level(_within(below, base), words, name)) for base in bases),
+        tuple((Place.of(base), kind(_within(below, base), words, name)) for base in bases),
         above,
     )
 
@@ -289,7 +298,7 @@ def _inside(event: Extras, parts: tuple[str, ...], read: Tree) -> object:
     return inner
 
 
-def _translated(value: object, words: Words) -> object:
+def translated(value: object, words: Words) -> object:
     """Return the canonical word for a client's, which may be a number or a truth value."""
     if type(value) is bool:
         word = "true" if value else "false"

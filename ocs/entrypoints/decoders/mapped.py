@@ -11,6 +11,8 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ocs.domain.events import Event
+from ocs.entrypoints.decoders.attributes import attributes_in, attributes_of
 from ocs.entrypoints.decoders.canonical import (
     Elsewhere,
     begins_array,
@@ -19,9 +21,9 @@ from ocs.entrypoints.decoders.canonical import (
     too_many,
 )
 from ocs.entrypoints.decoders.judging import Judge
-from ocs.entrypoints.decoders.key_values import read_key_values
+from ocs.entrypoints.decoders.key_values import read_form
+from ocs.entrypoints.decoders.levels import is_object
 from ocs.entrypoints.decoders.mapping import REQUEST, SourceMap
-from ocs.entrypoints.decoders.who import Who
 from ocs.entrypoints.decoders.wire import (
     Extras,
     Unreadable,
@@ -40,12 +42,13 @@ Read = Callable[[bytes], object]
 class Translation(Struct, frozen=True):
     """How an event of another shape (Diameter's AVPs) is brought into canonical names.
 
-    `canonicalise` raises Unreadable. `plainly` is a short cut for events as nearly all are: what is
-    known, and the rest; None where the event is another one.
+    `canonicalise` raises Unreadable. `plainly` is a short cut for events as nearly all are: fields
+    of a `WireEvent`, of the right kinds, and what is kept beside them; None where the event is
+    another one. It reads a body, or an event that is plain objects already, and leaves it as it is.
     """
 
     canonicalise: Callable[[Extras], Extras]
-    plainly: Callable[[Extras], tuple[Extras, Extras] | None] | None = None
+    plainly: Callable[[bytes | Extras], tuple[Extras, Struct] | None] | None = None
 
 
 def read_json_or_form(body: bytes) -> object:
@@ -54,17 +57,9 @@ def read_json_or_form(body: bytes) -> object:
         return read_json(body)
     except Unreadable as problem:
         form = read_form(body)
-        if form is None or REQUEST not in form:
+        if REQUEST not in form:
             raise problem from None
         return form
-
-
-def read_form(body: bytes) -> Extras | None:
-    """Read a body that is no JSON as a form; None if it is none either."""
-    try:
-        return dict(read_key_values(body))
-    except Unreadable:
-        return None
 
 
 def _listed(plain: object) -> list[object]:
@@ -91,7 +86,8 @@ class MappedDecoder:
         self._read = read
         self._most_events = most_events
         self._canonicalise = translation.canonicalise if translation else None
-        self._plainly = translation.plainly if translation and source_map.is_bare else None
+        has_short_cut = source_map.is_bare and source_map.knows_who
+        self._plainly = translation.plainly if translation and has_short_cut else None
         self._elsewhere = elsewhere
 
     def is_array(self, body: bytes) -> bool:
@@ -99,12 +95,14 @@ class MappedDecoder:
 
     def decode(self, body: bytes, origin: Origin) -> Decoded:
         """Read one event."""
+        if self._plainly is not None and (decoded := self._decode_plainly(body, origin)):
+            return decoded
         try:
             plain = self._read(body)
         except Unreadable as problem:
             return self._judge.refusal(problem)
         elsewhere = None if self._elsewhere is None else self._elsewhere(plain, origin)
-        return elsewhere or self.decode_plain(plain, origin)
+        return elsewhere or self._decode_at_length(plain, origin)
 
     def decode_array(self, body: bytes, origin: Origin) -> list[Decoded] | Answer:
         """Read several, each for itself; an Answer when there is no array to read."""
@@ -128,37 +126,47 @@ class MappedDecoder:
 
     def decode_plain(self, plain: object, origin: Origin) -> Decoded:
         """Read one event that is plain objects already."""
+        if self._plainly is not None and is_object(plain):
+            decoded = self._decode_plainly(plain, origin)
+            if decoded is not None:
+                return decoded
+        return self._decode_at_length(plain, origin)
+
+    def _decode_plainly(self, event: bytes | Extras, origin: Origin) -> Decoded | None:
+        found = self._plainly(event) if self._plainly is not None else None
+        if found is None:
+            return None
+        fields, kept = found
+        attributes = attributes_in(kept)
+        if attributes is None:
+            return None
+        wire, who = WireEvent(**fields), self._map.who(fields)
+        decoded = self._judge.judge(wire, attributes, origin, who)
+        return decoded if type(decoded.outcome) is Event else self._in_client_words(decoded)
+
+    def _decode_at_length(self, plain: object, origin: Origin) -> Decoded:
         known: Extras = {}
         try:
             event = self._map.event(plain)
-            if self._plainly is not None and (read := self._read_plainly(event)) is not None:
-                return self._in_client_words(self._judge.judge(*read[:2], origin, read[2]))
             if self._canonicalise is not None:
                 event = self._canonicalise(event)
             mapped = self._map.canonical(event)
             known = mapped.known
             check_kept(mapped.rest, known)
             wire = to_wire(known, known)
+            attributes = attributes_of(wire, mapped.rest)
         except Unreadable as problem:
             problem.plain = known or problem.plain
             return self._in_client_words(self._judge.refusal(problem))
-        return self._in_client_words(self._judge.judge(wire, mapped.rest, origin, mapped.who))
+        return self._in_client_words(self._judge.judge(wire, attributes, origin, mapped.who))
 
-    def _read_plainly(self, event: Extras) -> tuple[WireEvent, Extras, Who | None] | None:
-        found = self._plainly(event) if self._plainly is not None else None
-        if found is None:
-            return None
-        known, rest = found
-        try:
-            check_kept(rest, known)
-            return to_wire(known, known), rest, self._map.who(known, rest)
-        except Unreadable:  # told in the words of the longer way
-            return None
+    def where(self, body: bytes, read: Read | None = None) -> list[dict[str, str]]:
+        """Tell where each canonical field is in the events of a body; nothing, if it is none.
 
-    def where(self, body: bytes) -> list[dict[str, str]]:
-        """Tell where each canonical field is in the events of a body; nothing, if it is none."""
+        `read` is how the body is read, if not as the source's own.
+        """
         try:
-            plain = self._read(body)
+            plain = (read or self._read)(body)
             events = [
                 self._map.event(one) for one in (plain if isinstance(plain, list) else [plain])
             ]
@@ -170,7 +178,7 @@ class MappedDecoder:
 
     def _in_client_words(self, decoded: Decoded) -> Decoded:
         answer = decoded.outcome
-        if not isinstance(answer, Answer):
+        if type(answer) is not Answer:
             return decoded
         named = replace(answer, field=self._map.client_name(answer.field))
         return replace(decoded, outcome=named)

@@ -22,8 +22,9 @@ from msgspec import Struct
 
 from ocs.entrypoints.decoders.conversions import text
 from ocs.entrypoints.decoders.levels import LIST, TENANT_KEY, Level, Place, Tree, is_object
+from ocs.entrypoints.decoders.shapes import ShapedLevel
 from ocs.entrypoints.decoders.who import Who
-from ocs.entrypoints.decoders.wire import Extras, Unreadable, read_json
+from ocs.entrypoints.decoders.wire import Extras, Unreadable, WireEvent, read_json
 from ocs.entrypoints.decoders.words import USAGE_TYPES
 from ocs.entrypoints.dialects import FILE_TYPE
 from ocs.entrypoints.sources.source import Identity, Paths, Source
@@ -31,6 +32,7 @@ from ocs.entrypoints.sources.source import Identity, Paths, Source
 REQUEST: Final = "request"
 """BillRun's envelope: the event is in `request`, of the kind that `file_type` names."""
 
+_WHO: Final = frozenset({*WireEvent.__struct_fields__, "nai", "private_id"})
 _UNITS: Final = ("used_units", "requested_units")
 _UNITS_OF_PART: Final = ("units",)
 _SECOND_MS: Final = 1_000
@@ -73,7 +75,9 @@ class SourceMap:
     def __init__(self, source: Source) -> None:
         """ValueError: a pattern is no regular expression; the reader of sources has told so."""
         fields = {name: paths_of(paths) for name, paths in source.fields.items()}
-        self._level = Level(fields, source.values, keeps=source.keep_unmapped)
+        # Names that all stand for themselves are read as fast without a shape.
+        kind = ShapedLevel if fields else Level
+        self._level = kind(fields, source.values, keeps=source.keep_unmapped)
         self._fields = fields
         self._constants = source.constants
         self._inside = tuple(map(Place.of, source.inside))
@@ -81,6 +85,8 @@ class SourceMap:
         self._session = tuple(map(Place.of, source.session_fields))
         self._identities = tuple(map(_Identity.of, source.identify))
         self._asked_of = tuple(identity.field for identity in source.identify)
+        self._sayers = [(one.place.name, one.place.root, one) for one in self._identities]
+        self._nobody = Who("", is_number=True, fields=self._asked_of)
         unit_ms = source.reports.unit_ms
         self._unit_ms = 0 if unit_ms == _SECOND_MS else unit_ms
         self.is_bare = source.keep_unmapped and not (
@@ -92,6 +98,8 @@ class SourceMap:
             or self._unit_ms
         )
         """Whether it changes nothing of an event that is canonical already."""
+        self.knows_who = _WHO.issuperset(self._asked_of)
+        """Whether who uses follows from canonical fields alone."""
 
     def canonical(self, event: Extras) -> Mapped:
         """Return the canonical event; raises Unreadable."""
@@ -106,19 +114,14 @@ class SourceMap:
             self._count_seconds(known)
         return Mapped(known, rest, self.who(event))
 
-    def who(self, *events: Extras) -> Who | None:
-        """Tell who uses, if the source says how; of several parts of an event the first tells."""
+    def who(self, event: Extras) -> Who | None:
+        """Tell who uses, if the source says how."""
         if not self._identities:
             return None
-        for identity in self._identities:
-            name, parts = identity.place
-            for event in events:
-                if name not in event and not parts:
-                    continue
-                found = identity.text(event)
-                if found:
-                    return Who(found, identity.is_number, self._asked_of)
-        return Who("", is_number=True, fields=self._asked_of)
+        for name, root, identity in self._sayers:
+            if (name in event or root in event) and (found := identity.text(event)):
+                return Who(found, identity.is_number, self._asked_of)
+        return self._nobody
 
     def client_name(self, field: str) -> str:
         """Name a canonical field as the client does: the first place that the map has for it."""
@@ -153,9 +156,7 @@ class SourceMap:
             if found is not None:
                 first = next(iter(read))
                 return _beside(plain, first) | _object(found, place.name)
-        if REQUEST in plain and (FILE_TYPE in plain or len(plain) == 1):
-            return _beside(plain, REQUEST) | _object(plain[REQUEST], REQUEST)
-        return plain
+        return unwrapped(plain)
 
     def _choose_tenant(self, known: Extras) -> None:
         tenant = self._tenants.get(str(known.pop(TENANT_KEY)))
@@ -184,6 +185,13 @@ class SourceMap:
             units = part.get(name)
             if type(units) is int or type(units) is float:
                 part[name] = units * self._unit_ms / _SECOND_MS
+
+
+def unwrapped(plain: Extras) -> Extras:
+    """Return the event in BillRun's envelope, or what is none as it is; raises Unreadable."""
+    if REQUEST in plain and (FILE_TYPE in plain or len(plain) == 1):
+        return _beside(plain, REQUEST) | _object(plain[REQUEST], REQUEST)
+    return plain
 
 
 def _part(known: Extras, event: Extras, place: Place) -> str:

@@ -20,7 +20,7 @@ from ocs.domain.events import MAIN_SERVICE, Kind, Reporting, ServiceUse
 from ocs.domain.numbers import NumberRules, clean_number
 from ocs.entrypoints.decoders.manner import Manner
 from ocs.entrypoints.decoders.used import used_of
-from ocs.entrypoints.decoders.wire import Unreadable, WireEvent, WireService
+from ocs.entrypoints.decoders.wire import PlainEvent, Unreadable, WireEvent, WireService
 from ocs.entrypoints.decoders.words import POSTPAY
 
 # A member of an enumeration costs 75 ns each time that it is looked up on its class.
@@ -33,7 +33,7 @@ COUNTED: Final = frozenset({"sms", "mms", "event"})
 
 
 def services_of(
-    wire: WireEvent, kind: Kind, usage_type: str, manner: Manner, rules: NumberRules
+    wire: PlainEvent, kind: Kind, usage_type: str, manner: Manner, rules: NumberRules
 ) -> tuple[ServiceUse, ...]:
     """Return the services of an event; raises Unreadable."""
     if wire.services is None:
@@ -42,9 +42,9 @@ def services_of(
         if wire.record_type == POSTPAY:
             used, asked = _delivered(used, asked), 0
         return (ServiceUse(MAIN_SERVICE, used if type(used) is int else _whole(used), asked),)
-    for name in ("used_units", "requested_units"):
-        if getattr(wire, name) is not None:
-            raise Unreadable(name, "expected inside of services, where services are given")
+    if wire.used_units is not None or wire.requested_units is not None:
+        name = "requested_units" if wire.used_units is None else "used_units"
+        raise Unreadable(name, "expected inside of services, where services are given")
     if not wire.services:
         if kind is _RELEASE:  # releases all that the session has
             return (ServiceUse(MAIN_SERVICE, 0, 0),)
@@ -81,7 +81,7 @@ def reporting_of(wire: WireEvent, kind: Kind, manner: Manner) -> Reporting:
 
 
 def _service_uses(
-    wire: WireEvent, kind: Kind, usage_type: str, manner: Manner, rules: NumberRules
+    wire: PlainEvent, kind: Kind, usage_type: str, manner: Manner, rules: NumberRules
 ) -> list[ServiceUse]:
     rated = manner.rated.get(usage_type, ())
     uses: list[ServiceUse] = []
@@ -113,7 +113,7 @@ def _group_name(group: int | str | None) -> str:
 
 
 def _own_number(
-    service: WireService, wire: WireEvent, rated: tuple[str, ...], rules: NumberRules
+    service: WireService, wire: PlainEvent, rated: tuple[str, ...], rules: NumberRules
 ) -> str:
     """Return what a service is rated by, where that is not what its event is rated by."""
     if service.called_number:
@@ -128,7 +128,7 @@ def _own_number(
 
 
 def _asked(
-    units: WireEvent | WireService, wire: WireEvent, kind: Kind, usage_type: str, manner: Manner
+    units: PlainEvent | WireService, wire: PlainEvent, kind: Kind, usage_type: str, manner: Manner
 ) -> int | None:
     """Return what is asked for: None leaves the size to the plan's quota, 0 only reports."""
     if kind is _RELEASE or wire.report_only:

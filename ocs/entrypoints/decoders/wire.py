@@ -60,8 +60,8 @@ class WireService(Struct, gc=False, forbid_unknown_fields=True):
     called_number: Text = ""
 
 
-class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
-    """One event; a text that is absent is empty."""
+class PlainEvent(Struct, gc=False, forbid_unknown_fields=True):
+    """The fields that nearly all events make do with; a text that is absent is empty."""
 
     record_type: Text = ""
     session_id: Text = ""
@@ -77,6 +77,13 @@ class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
     answer_time: Instant | None = None
     answered: bool = False
     report_only: bool = False
+    services: Annotated[list[WireService], Meta(max_length=MOST_SERVICES)] | None = None
+    tenant: Text = ""
+
+
+class WireEvent(PlainEvent, gc=False, forbid_unknown_fields=True):
+    """One event; a text that is absent is empty."""
+
     dry_run: bool = False
     explain: bool = False
     direction: Text = ""
@@ -84,7 +91,6 @@ class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
     request_num: Whole | None = None
     request_type: int | None = None
     event_id: Text = ""
-    tenant: Text = ""
     msisdn: Text = ""
     imsi: Text = ""
     sip_user: Text = ""
@@ -92,7 +98,6 @@ class WireEvent(Struct, gc=False, forbid_unknown_fields=True):
     trunk_in: Text = ""
     trunk_out: Text = ""
     release_cause: Whole | Text | None = None
-    services: Annotated[list[WireService], Meta(max_length=MOST_SERVICES)] | None = None
     action: Text = ""
     requested_action: int | None = None
     reverses: Text = ""
@@ -114,15 +119,18 @@ class Unreadable(Exception):
 
 
 Extras = dict[str, Any]
-Readable = tuple[WireEvent, Extras | None]
 
 _KNOWN: Final = frozenset(WireEvent.__struct_fields__)
+_KNOWN_PLAIN: Final = frozenset(PlainEvent.__struct_fields__)
 _KNOWN_SERVICE: Final = frozenset(WireService.__struct_fields__)
 _KNOWN_USED: Final = frozenset(WireUsed.__struct_fields__)
 NOT_READ: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading JSON ends with, strictly or not."""
 read_strictly: Final = msgspec.json.Decoder(WireEvent).decode
 """Reads a body that holds one event of known fields only; raises one of NOT_READ."""
+read_plainest: Final = msgspec.json.Decoder(PlainEvent).decode
+"""Does the same for one event of the fields that nearly all make do with."""
+read_all_plainest: Final = msgspec.json.Decoder(list[PlainEvent]).decode
 _strict_events: Final = msgspec.json.Decoder(list[WireEvent]).decode
 _plain: Final = msgspec.json.Decoder().decode
 _PATH: Final = re.compile(r"(.*) - at `\$(?:\[\.\.\.\])?\.?([^`]*)`$")
@@ -131,7 +139,7 @@ _PATH: Final = re.compile(r"(.*) - at `\$(?:\[\.\.\.\])?\.?([^`]*)`$")
 def read_events(body: bytes) -> list[WireEvent] | list[object]:
     """Read a body that holds an array: all of it strictly, or the items as plain objects.
 
-    Raises Unreadable when it is no array; `read_plain` then judges each item of plain ones.
+    Raises Unreadable when it is no array; `split_known` then reads each item of plain ones.
     """
     try:
         return _strict_events(body)
@@ -142,18 +150,22 @@ def read_events(body: bytes) -> list[WireEvent] | list[object]:
     return plain
 
 
-def read_plain(plain: object) -> Readable:
-    """Convert one decoded JSON value; raises Unreadable with the name of the field."""
+def split_known(plain: object) -> tuple[Extras, Extras]:
+    """Part what is known of one decoded JSON value from the extras; raises Unreadable."""
     if not _is_object(plain):
         raise Unreadable("body", "expected an object: one event")
-    known = {name: value for name, value in plain.items() if name in _KNOWN and value is not None}
     extras = {name: value for name, value in plain.items() if name not in _KNOWN}
+    known = plain.copy()
+    for name in extras:
+        del known[name]
+    if None in known.values():
+        known = {name: value for name, value in known.items() if value is not None}
     if "services" in known:
         known["services"], unread = _split_services(known["services"])
         if unread:
             extras["services"] = unread
     check_kept(extras, plain)
-    return to_wire(known, plain), extras
+    return known, extras
 
 
 def to_wire(known: Extras, plain: object) -> WireEvent:
@@ -163,6 +175,20 @@ def to_wire(known: Extras, plain: object) -> WireEvent:
     except msgspec.ValidationError as error:
         field, reason = _explain(str(error))
         raise Unreadable(field, reason, plain) from None
+
+
+def to_plainest(known: Extras) -> PlainEvent | None:
+    """Convert known fields; None where they are not those that nearly all make do with."""
+    try:
+        return msgspec.convert(known, PlainEvent) if known.keys() <= _KNOWN_PLAIN else None
+    except msgspec.ValidationError:
+        return None
+
+
+def is_of_no_event(problem: Exception) -> bool:
+    """Tell of what reading a plain event ended with whether it is a field that no event has."""
+    _, found, behind = str(problem).partition("unknown field `")
+    return bool(found) and behind.partition("`")[0] not in _KNOWN
 
 
 def check_kept(extras: Extras, plain: object) -> None:

@@ -16,13 +16,7 @@ from ocs.entrypoints.decoders.diameter_plain import read_plainly
 from ocs.entrypoints.decoders.judging import DecoderSettings, Judge
 from ocs.entrypoints.decoders.key_values import read_key_values
 from ocs.entrypoints.decoders.manner import Manner
-from ocs.entrypoints.decoders.mapped import (
-    MappedDecoder,
-    Read,
-    Translation,
-    read_form,
-    read_json_or_form,
-)
+from ocs.entrypoints.decoders.mapped import MappedDecoder, Read, Translation, read_json_or_form
 from ocs.entrypoints.decoders.mapping import SourceMap
 from ocs.entrypoints.dialects import (
     DEFAULT_SOURCE,
@@ -60,12 +54,21 @@ def make_dialects(
 ) -> dict[str, Dialect]:
     """Return the dialects by name; `default` is among them, from a source or as it comes."""
     by_name = {DEFAULT_SOURCE: Source(DEFAULT_SOURCE, "")} | {each.name: each for each in sources}
-    dialects: dict[str, Dialect] = {}
-    elsewhere = _elsewhere(dialects)
-    for name, source in by_name.items():
-        decoder = make_decoder(source, settings, elsewhere if name == DEFAULT_SOURCE else None)
-        dialects[name] = Dialect(name, decoder, _encoder(source, writing))
-    return dialects
+    decoders = make_decoders(by_name.values(), settings)
+    return {
+        name: Dialect(name, decoders[name], _encoder(source, writing))
+        for name, source in by_name.items()
+    }
+
+
+def make_decoders(sources: Iterable[Source], settings: DecoderSettings) -> dict[str, EventDecoder]:
+    """Return the decoders by name; that of `default` finds the others for events that name them."""
+    decoders: dict[str, EventDecoder] = {}
+    elsewhere = _elsewhere(decoders)
+    for source in sources:
+        finds = elsewhere if source.name == DEFAULT_SOURCE else None
+        decoders[source.name] = make_decoder(source, settings, finds)
+    return decoders
 
 
 def make_decoder(
@@ -142,18 +145,17 @@ def _encoder(source: Source, writing: Writing) -> AnswerEncoder:
     )
 
 
-def _elsewhere(dialects: Mapping[str, Dialect]) -> Elsewhere:
+def _elsewhere(decoders: Mapping[str, EventDecoder]) -> Elsewhere:
     """Return what finds the source that an event of `default` names in its `file_type`."""
 
-    def decode(found: object, origin: Origin) -> Decoded | None:
-        plain = read_form(found) if isinstance(found, bytes) else found
+    def decode(plain: object, origin: Origin) -> Decoded | None:
         name = source_named(plain)
         if not name:
             return None
-        dialect = dialects.get(name)
-        if dialect is None:
+        decoder = decoders.get(name)
+        if decoder is None:
             return Decoded(unknown_source())
-        assert isinstance(dialect.decoder, MappedDecoder), "only default is read in another way"
-        return dialect.decoder.decode_plain(plain, origin)
+        assert isinstance(decoder, MappedDecoder), "only default is read in another way"
+        return decoder.decode_plain(plain, origin)
 
     return decode

@@ -59,6 +59,10 @@ MSCCS = [
     ("arrays of one", {RSU: [{"CC-Total-Octets": [500]}]}, {"requested_units": 500}),
     ("both ways", {USU: {"CC-Input-Octets": 10, "CC-Output-Octets": 5}}, {"requested_units": 0, "used_units": 15}),
     ("one way", {USU: {"CC-Output-Octets": 5}}, {"requested_units": 0, "used_units": 5}),
+    ("both ways beside a total of 0", {USU: {"CC-Total-Octets": 0, "CC-Input-Octets": 10, "CC-Output-Octets": 5}}, {"requested_units": 0, "used_units": 15}),
+    ("one way beside a total of 0", {RSU: {"CC-Total-Octets": 0, "CC-Input-Octets": 10}}, {"requested_units": 10}),
+    ("nothing either way", {USU: {"CC-Total-Octets": 0, "CC-Input-Octets": 0}}, {"requested_units": 0, "used_units": 0}),
+    ("a total of 0", {USU: {"CC-Total-Octets": 0}}, {"requested_units": 0, "used_units": 0}),
     ("several reports", {USU: [{"CC-Total-Octets": 5}, {"CC-Total-Octets": 6}]}, {"requested_units": 0, "used_units": 11}),
     ("an empty report", {USU: {}}, {"requested_units": 0, "used_units": 0}),
     ("before and after a tariff change", {USU: [{"CC-Total-Octets": 5, "Tariff-Change-Usage": 0}, {"CC-Total-Octets": 6, "Tariff-Change-Usage": "UNIT_AFTER_TARIFF_CHANGE"}]}, {"requested_units": 0, "used": [{"units": 5, "when": "before"}, {"units": 6, "when": "after"}]}),
@@ -72,6 +76,28 @@ MSCCS = [
 def test_a_service(mscc: dict[str, Any], expected: dict[str, Any]) -> None:
     command = BASE | {MSCC: [{"Rating-Group": 100} | mscc]}
     assert canonical_of(command) == CANONICAL | {"services": one_service(**expected)}
+
+
+# The same, and what is kept of the MSCC.
+UNITS_BESIDE = [
+    ("both ways beside a total", {USU: {"CC-Total-Octets": 20, "CC-Input-Octets": 10, "CC-Output-Octets": 5}}, {"requested_units": 0, "used_units": 20}, {USU: {"CC-Input-Octets": 10, "CC-Output-Octets": 5}}),
+    ("time beside octets", {USU: {"CC-Total-Octets": 5, "CC-Time": 60}, RSU: {"CC-Time": 60, "CC-Total-Octets": 7}}, {"requested_units": 7, "used_units": 5}, {RSU: {"CC-Time": 60}, USU: {"CC-Time": 60}}),
+    ("time in a report of its own", {USU: [{"CC-Time": 60}, {"CC-Total-Octets": 5}]}, {"requested_units": 0, "used_units": 5}, {USU: [{"CC-Time": 60}]}),
+    ("time before a tariff change", {USU: [{"CC-Time": 60, "Tariff-Change-Usage": 0}, {"CC-Total-Octets": 5, "Tariff-Change-Usage": 1}]}, {"requested_units": 0, "used": [{"units": 0, "when": "before"}, {"units": 5, "when": "after"}]}, {USU: [{"CC-Time": 60}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mscc", "expected", "kept"),
+    [case[1:] for case in UNITS_BESIDE],
+    ids=[case[0] for case in UNITS_BESIDE],
+)
+def test_units_beside_those_that_count_are_kept(
+    mscc: dict[str, Any], expected: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    found = canonical_of(BASE | {MSCC: [{"Rating-Group": 100} | mscc]})
+    assert found["services"] == one_service(**expected)
+    assert found[MSCC] == {"Rating-Group": 100} | kept
 
 
 KEYS = [
@@ -153,7 +179,7 @@ def test_what_is_not_read_is_kept_under_its_name() -> None:
                 "Rating-Group": 200,
                 "Service-Identifier": 7,
                 "Reporting-Reason": 3,
-                USU: [{"CC-Total-Octets": 5, "CC-Time": 60}, {"CC-Total-Octets": 6}],
+                USU: [{"CC-Total-Octets": 5, "CC-Time": 60}, {"CC-Service-Specific-Units": 6}],
             },
         ],
         "Service-Information": {
@@ -170,7 +196,7 @@ def test_what_is_not_read_is_kept_under_its_name() -> None:
             "Rating-Group": 200,
             "Service-Identifier": [7],
             "Reporting-Reason": 3,
-            USU: [{"CC-Time": 60}],
+            USU: [{"CC-Time": 60}, {"CC-Service-Specific-Units": 6}],
         }
     ]
     assert kept["Service-Information"] == {"PS-Information": {"3GPP-RAT-Type": "06"}}
@@ -365,6 +391,9 @@ BAD = [
     ("an identity that is none", BASE | {"Subscription-Id": ["44"]}, "Subscription-Id", "expected a group, or an array of them"),
     ("a group twice", BASE | {RSU: [{}, {}]}, RSU, "expected once"),
     ("another unit reported", BASE | {USU: {"CC-Time": 5}}, f"{USU}.CC-Time", "expected CC-Total-Octets, in which this service is counted"),
+    ("only other units reported", BASE | {USU: [{}, {"CC-Time": 5}, {"CC-Service-Specific-Units": 1}]}, f"{USU}[1].CC-Time", "expected CC-Total-Octets, in which this service is counted"),
+    ("another service in another unit", BASE | {MSCC: [{USU: {"CC-Total-Octets": 5}}, {USU: {"CC-Time": 5}}]}, f"{MSCC}[1].{USU}.CC-Time", "expected CC-Total-Octets, in which this service is counted"),
+    ("money beside octets", BASE | {USU: [{"CC-Total-Octets": 5}, {"CC-Money": {}}]}, f"{USU}[1].CC-Money", "expected units: an amount of money is neither granted nor debited"),
     ("another unit asked for", BASE | {MSCC: [{}, {RSU: {"CC-Service-Specific-Units": 5}}]}, f"{MSCC}[1].{RSU}.CC-Service-Specific-Units", None),
     ("money asked for", BASE | {RSU: {"CC-Money": {}}}, f"{RSU}.CC-Money", "expected units: an amount of money is neither granted nor debited"),
     ("money to be debited", EVENT | {RSU: {"CC-Money": {}}}, f"{RSU}.CC-Money", None),

@@ -88,11 +88,11 @@ def test_nor_in_the_words_of_a_source_that_says_who_uses() -> None:
     judge = Judge(DecoderSettings())
     nobody = Who("", is_number=True, fields=("msisdn", "imsi"))
     wire = msgspec.convert(BARE, WireEvent)
-    event = judge.judge(wire, None, ORIGIN, nobody).outcome
+    event = judge.judge(wire, b"", ORIGIN, nobody).outcome
     assert isinstance(event, Event)
     assert (event.emergency, event.subscriber) == (True, "")
     wire.called_number = "113"
-    refusal = judge.judge(wire, None, ORIGIN, nobody).outcome
+    refusal = judge.judge(wire, b"", ORIGIN, nobody).outcome
     assert isinstance(refusal, Answer)
     assert (refusal.field, refusal.reason) == ("subscriber", "expected one of msisdn, imsi")
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocs.entrypoints.decoders import key_values
 from ocs.entrypoints.decoders.key_values import MOST_FIELDS, read_key_values
 from ocs.entrypoints.decoders.wire import Unreadable
 
@@ -126,8 +127,39 @@ def test_lines_come_back_as_they_were_written(fields: dict[str, str]) -> None:
 @given(body=st.binary(max_size=200))
 def test_no_body_is_a_surprise(body: bytes) -> None:
     try:
-        fields: dict[str, object] = read_key_values(body)
+        fields = read_key_values(body)
     except Unreadable as problem:
         fields = {"field": problem.field, "reason": problem.reason}
     assert fields
     assert all(isinstance(value, str) for value in fields.values())
+
+
+PIECES = st.lists(
+    st.sampled_from(["a", "b", "name", "=", "&", "\n", "\r\n", "\r", " ", "\t", "+", "+4", "%", "%2B", "%2b", "%3D", "%C3%A9", "%zz", "%2", "%00", "1", "é", "\u2028", "x" * 256]),
+    max_size=12,
+)  # fmt: skip
+
+
+def outcome(body: bytes) -> object:
+    try:
+        return [*read_key_values(body).items()]
+    except Unreadable as problem:
+        return problem.field, problem.reason, problem.plain
+
+
+@given(pieces=PIECES)
+def test_plain_bodies_are_read_by_a_short_cut_which_nobody_can_tell(pieces: list[str]) -> None:
+    body = "".join(pieces).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_values, "_plainly", lambda _text, _end: None)
+        patch.setattr(key_values, "_SIGNS", {})
+        longer = outcome(body)
+    assert outcome(body) == longer
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "is_plain"),
+    [("a=1&b=", "&", True), ("a=1\nb=2", "\n", True), ("a=1&a=2", "&", False), ("a", "&", False), ("=1", "&", False)],
+)  # fmt: skip
+def test_what_is_plain(text: str, end: str, *, is_plain: bool) -> None:
+    assert (key_values._plainly(text, end) is not None) == is_plain

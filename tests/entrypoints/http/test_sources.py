@@ -86,6 +86,33 @@ async def test_a_file_type_that_names_no_other_source_is_kept(file_type: object)
     assert json.loads(event.attributes) == {"file_type": file_type}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"file_type": "default", "request": START},
+        {"file_type": "default", "request": json.dumps(START)},
+        {"request": START},
+        {"request": START | {"session_id": "inner"}, "session_id": "outer", "file_type": "default"},
+        f"file_type=default&request={quote(json.dumps(START))}".encode(),
+        f"request={quote(json.dumps(START))}".encode(),
+    ],
+)
+async def test_an_event_of_default_may_be_wrapped_too(body: Any) -> None:
+    async with serving(sources=[SBC]) as face:
+        assert (await call(face, body=body)).body["granted_units"] == 60
+        assert (await call(face, body=[body])).status == 200 or isinstance(body, bytes)
+
+    assert {event.subscriber for event in face.charger.events} == {START["subscriber"]}
+    assert "outer" not in {event.session_id for event in face.charger.events}
+
+
+@pytest.mark.parametrize("inner", [5, None, [START], "{", '"text"'])
+async def test_what_is_wrapped_is_an_event(inner: object) -> None:
+    reply = await refused("/realtime", {"file_type": "default", "request": inner})
+
+    assert (reply.body["return_name"], reply.body["field"]) == ("INVALID_EVENT", "request")
+
+
 @pytest.mark.parametrize("path", ["/realtime?source=default", "/realtime?source=", "/realtime?x=1"])
 async def test_default_is_a_source_too(path: str) -> None:
     async with serving(sources=[SBC]) as face:
