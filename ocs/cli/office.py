@@ -13,7 +13,6 @@ from typing import Annotated, Final, NoReturn, TypeVar
 import msgspec
 import typer
 from msgspec import Struct
-from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -63,11 +62,9 @@ class Place(Struct, frozen=True):
 
 def at_office(place: Place, work: Callable[[Office], Awaitable[_T]]) -> _T:
     """Open the office, do the work, close it; end the command where that cannot be."""
-    settings = settings_of(place.config, place.directory)
+    settings = settings_of(place.config, place.directory, place.store)
     # What the connection logs on its way is in the one line that a command ends with.
     logging.getLogger("ocs").addHandler(logging.NullHandler())
-    if place.store:
-        settings = replace(settings, store=replace(settings.store, url=place.store))
     try:
         return asyncio.run(_work(settings, place.tenant, work))
     except CannotStart as error:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
@@ -71,9 +70,7 @@ def parked(
     as_json: JsonOption = False,
 ) -> None:
     """Settle what could not be charged online: the streams unrated, late and emergency."""
-    settings = settings_of(config, directory)
-    if store:
-        settings = replace(settings, store=replace(settings.store, url=store))
+    settings = settings_of(config, directory, store)
     wrong = [reason for reason in drop or () if reason not in _DROPPABLE]
     if wrong:
         known = ", ".join(_DROPPABLE)

@@ -100,7 +100,7 @@ def rerate(
     """Rate a period again by other tariffs; with --apply adjust the accounts by the difference."""
     if not rated and online is None:
         raise fail("--of or --online: one of them is needed, or there is nothing", ASKED_WRONGLY)
-    settings = _settings(settings_of(config, directory), store, tariffs)
+    settings = _rated_by(settings_of(config, directory, store), tariffs)
     only = (each or () for each in (tenant, account, plan, destination, prefix))
     job = RerateJob(
         rated=tuple(rated or ()),
@@ -121,12 +121,10 @@ def rerate(
         raise typer.Exit(1)
 
 
-def _settings(settings: Settings, store: str, tariffs: Path | None) -> Settings:
-    if store:
-        settings = replace(settings, store=replace(settings.store, url=store))
-    if tariffs is not None:
-        settings = replace(settings, rating=replace(settings.rating, tariffs=str(tariffs)))
-    return settings
+def _rated_by(settings: Settings, tariffs: Path | None) -> Settings:
+    if tariffs is None:
+        return settings
+    return replace(settings, rating=replace(settings.rating, tariffs=str(tariffs)))
 
 
 def _rerated(settings: Settings, job: RerateJob) -> Rerated:

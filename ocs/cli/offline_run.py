@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -112,10 +111,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Rate files of CDRs into Parquet by tenant and day; do again only what is not done."""
-    settings = settings_of(config, directory)
-    if store:
-        named = msgspec.structs.replace(settings.store, url=store)
-        settings = msgspec.structs.replace(settings, store=named)
+    settings = settings_of(config, directory, store)
     reading = ReadingOptions(
         zone=zone,
         switch=switch,

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.table import Table
 
@@ -48,7 +47,6 @@ from ocs.cli.options import (
     fail,
     settings_of,
 )
-from ocs.config.settings import Settings
 from ocs.usecases.offline_summary import RunSummary
 from ocs.usecases.ports import LedgerUnavailable
 from ocs.usecases.settling_cdrs import Settled
@@ -83,7 +81,7 @@ def share(
     as_json: JsonOption = False,
 ) -> None:
     """Give pieces of files out to workers; what was given out before is left out."""
-    settings, given = _settings(config, directory, store), Given()
+    settings, given = settings_of(config, directory, store), Given()
     reading = ReadingOptions(
         zone=zone,
         switch=switch,
@@ -133,7 +131,7 @@ def work(
     as_json: JsonOption = False,
 ) -> None:
     """Take shares and rate them, until all are done; any number of these at once, anywhere."""
-    settings = _settings(config, directory, store)
+    settings = settings_of(config, directory, store)
     job = WorkJob(
         out=out,
         queue=queue,
@@ -172,7 +170,7 @@ def shares(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is left to do, who is at it, and what was set aside with the reason."""
-    with _told(), Queue(_settings(config, directory, store), queue).opened() as opened:
+    with _told(), Queue(settings_of(config, directory, store), queue).opened() as opened:
         put_back = opened.again() if again else 0
         dropped = opened.drop() if drop else 0
         backlog, under_way, aside = opened.backlog(), opened.under_way(), opened.aside()
@@ -245,14 +243,6 @@ def _told(out: Path = Path()) -> Iterator[None]:
         raise fail(f"{error}; what is done stays, and the same command goes on from it") from None
     except OSError as error:
         raise fail(f"{error.filename or out}: {error.strerror or error}") from None
-
-
-def _settings(config: Path | None, directory: Path | None, store: str) -> Settings:
-    settings = settings_of(config, directory)
-    if not store:
-        return settings
-    named = msgspec.structs.replace(settings.store, url=store)
-    return msgspec.structs.replace(settings, store=named)
 
 
 def _is_lacking(summary: RunSummary) -> bool:

@@ -36,8 +36,11 @@ def fail(reason: str, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
-def settings_of(config: Path | None, directory: Path | None) -> Settings:
-    """Read the settings, or end with every reason why they cannot be used."""
+def settings_of(config: Path | None, directory: Path | None, store_url: str = "") -> Settings:
+    """Read the settings, or end with every reason why they cannot be used.
+
+    `store_url`, if it is there, is instead of the configured store.
+    """
     path = config or shipped_configuration()
     try:
         settings = read_settings(path, os.environ)
@@ -48,4 +51,6 @@ def settings_of(config: Path | None, directory: Path | None) -> Settings:
     if directory is not None:
         store = replace(settings.store, directory=str(directory.absolute()))
         settings = replace(settings, store=store)
+    if store_url:
+        settings = replace(settings, store=replace(settings.store, url=store_url))
     return settings

@@ -78,6 +78,8 @@ class Lives:
         self.where = ("--dir", str(folder / "var"), "--config", str(self.config))
         self.switches = [Switch(first) for first in range(SWITCHES)]
         self.service: Service
+        self.elder = 0
+        """The worker that was there before the last one was started."""
 
     def begin(self) -> Service:
         more = ("--port", "0", "--workers", "2", "--config", str(self.config))
@@ -95,7 +97,9 @@ class Lives:
 
     def kill_worker(self, number: int) -> None:
         """The supervisor gives up a slot whose workers die at once five times: each in its turn."""
-        victim = min(self.service.workers())
+        workers = set(self.service.workers())
+        victim = self.elder if self.elder in workers else min(workers)
+        (self.elder,) = workers - {victim}
         os.kill(victim, signal.SIGKILL)
         begun = f"worker {number}"
         until(lambda: len(set(self.service.workers()) - {victim}) == 2, f"a successor of {begun}")

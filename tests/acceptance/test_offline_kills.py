@@ -6,9 +6,7 @@ sorted by CDR, wallets, one file for each chunk.
 """
 
 import asyncio
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from ocs.config.reader import read_settings
 from ocs.usecases.ports import DAY_MS, Subscriber, WalletKey
 from ocs.usecases.provisioning import Provisioning, account_terms
 from ocs.usecases.verification import verify
+from tests.acceptance.killing import PATIENCE_S, kill, times_of
 from tests.adapters.store import ask
 
 TARIFFS: Final = Path(__file__).parents[2] / "config" / "tariffs"
@@ -48,7 +47,6 @@ FILES: Final = 15
 CDRS_A_FILE: Final = 300
 SHARED: Final = 60
 """CDRs that each file has of the one before it."""
-PATIENCE_S: Final = 60.0
 KILLS: Final = 20
 NIGHTLY_KILLS: Final = 50
 KILLS_A_RUN: Final = 5
@@ -115,14 +113,7 @@ class Sidecar:
 
     def measure(self, out: str) -> tuple[float, float]:
         """Run undisturbed: after how many seconds it begins to work, and is at its end."""
-        began_s = time.monotonic()
-        run = self.start(out)
-        while not (self.folder / out / ".new").exists():
-            assert time.monotonic() < began_s + PATIENCE_S, "the run does not begin"
-            time.sleep(0.005)
-        works_s = time.monotonic()
-        assert run.wait(PATIENCE_S) == 0
-        return works_s - began_s, time.monotonic() - began_s
+        return times_of(self.start(out), self.folder / out, 0)
 
     def outcome(self, out: str) -> Outcome:
         """Rows and wallets; the books must be right in themselves."""
@@ -142,15 +133,6 @@ class Sidecar:
                 assert wallet
                 left[name] = wallet.balances[0].left
             return left
-
-
-def kill(run: "subprocess.Popen[bytes]") -> bool:
-    """Kill -9; false when there was nobody any more."""
-    was_there = run.poll() is None
-    if was_there:
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait(PATIENCE_S)
-    return was_there
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ others are held against: rows sorted by session, wallets, books, and nothing lef
 """
 
 import asyncio
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -27,13 +25,13 @@ from ocs.config.reader import read_settings
 from ocs.usecases.ports import EMERGENCY, LATE, UNRATED, SessionKey, Subscriber, WalletKey
 from ocs.usecases.provisioning import Provisioning, account_terms
 from ocs.usecases.verification import verify
+from tests.acceptance.killing import PATIENCE_S, kill, times_of
 from tests.acceptance.test_offline_kills import CONFIGURATION
 from tests.adapters.store import ask
 from tests.usecases.charging_desk import told
 
 SETTLERS: Final = {"alpha": "events", "beta": "events", "gamma": "cdr", "nobody": ""}
 SESSIONS: Final = 1_500
-PATIENCE_S: Final = 60.0
 KILLS: Final = 8
 NIGHTLY_KILLS: Final = 50
 KILLS_A_RUN: Final = 4
@@ -117,14 +115,7 @@ class Settling:
 
     def measure(self, out: str) -> tuple[float, float]:
         """Run undisturbed: after how many seconds it begins to work, and is at its end."""
-        began_s = time.monotonic()
-        run = self.start(out)
-        while not (self.folder / out / ".new").exists():
-            assert time.monotonic() < began_s + PATIENCE_S, "the run does not begin"
-            time.sleep(0.005)
-        works_s = time.monotonic()
-        assert run.wait(PATIENCE_S) == 1
-        return works_s - began_s, time.monotonic() - began_s
+        return times_of(self.start(out), self.folder / out, 1)
 
     def outcome(self, out: str) -> Outcome:
         """Rows, wallets, and what waits; the books must be right in themselves."""
@@ -148,15 +139,6 @@ class Settling:
             assert not under_way
             partitions = self.settings.ledger.partitions
             return left, dict(await waiting(stores.connection, partitions))
-
-
-def kill(run: "subprocess.Popen[bytes]") -> bool:
-    """Kill -9; false when there was nobody any more."""
-    was_there = run.poll() is None
-    if was_there:
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait(PATIENCE_S)
-    return was_there
 
 
 @pytest.fixture

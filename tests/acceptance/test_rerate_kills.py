@@ -7,7 +7,6 @@ from the prices of the CDRs one by one, so there is nothing that an interrupted 
 import asyncio
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from ocs.domain.zones import UTC_ZONE
 from ocs.usecases.ports import DAY_MS, Subscriber, WalletKey
 from ocs.usecases.provisioning import Provisioning, account_terms
 from ocs.usecases.verification import verify
+from tests.acceptance.killing import PATIENCE_S, kill
 from tests.adapters.store import ask
 
 CONFIGURATION: Final = """
@@ -53,7 +53,6 @@ TARIFFS: Final = {
 }
 ACCOUNTS: Final = [f"a{number:04}" for number in range(1_500)]
 CALLS: Final = 4_000
-PATIENCE_S: Final = 60.0
 KILLS: Final = 20
 NIGHTLY_KILLS: Final = 60
 KILLS_A_ROUND: Final = 5
@@ -167,15 +166,6 @@ class Rerating:
 @pytest.fixture
 def rerating(folder: Path, own_server: EmbeddedStore) -> Rerating:
     return Rerating(folder, own_server)
-
-
-def kill(run: "subprocess.Popen[bytes]") -> bool:
-    """Kill -9; false when there was nobody any more."""
-    was_there = run.poll() is None
-    if was_there:
-        os.killpg(run.pid, signal.SIGKILL)
-    run.wait(PATIENCE_S)
-    return was_there
 
 
 def killed_again_and_again(rerating: Rerating, kills: int) -> None:

@@ -22,7 +22,8 @@ import pytest
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.work_stream import ValkeyWorkStream
-from tests.acceptance.test_offline_kills import CDRS_A_FILE, FILES, PATIENCE_S, Sidecar, kill
+from tests.acceptance.killing import PATIENCE_S, kill
+from tests.acceptance.test_offline_kills import CDRS_A_FILE, FILES, Sidecar
 
 WORKERS: Final = 3
 KILLS: Final = 20
