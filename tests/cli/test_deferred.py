@@ -33,20 +33,17 @@ def groups() -> list[DeferredGroup]:
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (("--version",), {"aiohttp", "polars", "hiredis", "rich", "ocs.bootstrap"}),
-        (("rate", "--help"), {"aiohttp", "polars", "ocs.cli.offline_run", "ocs.cli.source"}),
-        (("verify", "--help"), {"aiohttp", "polars", "ocs.cli.offline_run", "ocs.cli.source"}),
-        (("offline", "run", "--help"), {"aiohttp", "polars", "ocs.cli.offline_parked"}),
-        (("offline", "--help"), {"aiohttp", "polars"}),
+        ("--version", "aiohttp polars hiredis rich ocs.bootstrap"),
+        ("rate --help", "aiohttp polars ocs.cli.offline_run ocs.cli.source"),
+        ("verify --help", "aiohttp polars ocs.cli.offline_run ocs.cli.source"),
+        ("offline run --help", "aiohttp polars ocs.cli.offline_parked"),
+        ("offline --help", "aiohttp polars"),
     ],
-    ids=" ".join,
 )
-def test_a_command_imports_no_more_than_it_needs(
-    arguments: tuple[str, ...], absent: set[str]
-) -> None:
-    loaded = modules_of(*arguments)
+def test_a_command_imports_no_more_than_it_needs(arguments: str, absent: str) -> None:
+    loaded = modules_of(*arguments.split())
     assert "ocs.cli.app" in loaded
-    assert loaded & absent == set()
+    assert loaded & set(absent.split()) == set()
 
 
 def test_every_command_is_where_its_group_says_and_tells_what_it_does() -> None:
