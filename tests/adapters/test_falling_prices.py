@@ -117,6 +117,7 @@ async def live(real: RealBench, seed: int) -> int:
     return falls
 
 
+@pytest.mark.slow
 async def test_both_ledgers_pay_back_alike(store_server: EmbeddedStore) -> None:
     async with real_bench(store_server.url) as real:
         assert sum([await live(real, seed) for seed in range(60)]) > 20

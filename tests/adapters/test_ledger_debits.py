@@ -329,6 +329,7 @@ debits = st.tuples(
 sessions = st.tuples(st.sampled_from(["start", "release"]), names, st.integers(0, 40))
 
 
+@pytest.mark.slow
 @given(steps=st.lists(debits | sessions | st.sampled_from([DAY_MS // 2, DAY_MS]), max_size=12))
 @settings(max_examples=60)
 def test_both_ledgers_debit_alike(store_server: EmbeddedStore, steps: list[Any]) -> None:

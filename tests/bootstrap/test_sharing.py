@@ -159,6 +159,7 @@ def test_rejects_make_the_exit_code_1(scene: Scene, shell: Shell) -> None:
     assert shell.work().exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_told(scene: Scene) -> None:
     nowhere = CliRunner().invoke(
         app, ["offline", "shares", "--config", str(scene.config), "--store", "unix:///nowhere"]

@@ -153,6 +153,7 @@ def test_subscribers_of_the_store(scene: Scene, terminal: Terminal) -> None:
     assert (row["cdr_id"], row["account"], row["plan"]) == ("c0", "alpha", "standard")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away(scene: Scene) -> None:
     given = options(scene, good(scene))[:-2]
     terminal = Terminal()

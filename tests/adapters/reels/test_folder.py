@@ -53,6 +53,7 @@ def test_what_was_not_committed_does_not_count(folder: Path) -> None:
     assert audit(folder).damages == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [LARGE, SMALL], ids=["one reel", "several reels"])
 def test_a_kill_may_leave_any_byte(tmp_path: Path, limits: ReelLimits) -> None:
     """Cut behind the head at every byte, as a kill or a full disk does."""
