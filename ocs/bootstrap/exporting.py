@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ocs.adapters.reels.reading import Journal, open_journal
 from ocs.adapters.valkey.journal import posted
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.stores import CannotStart, journal_directory
 from ocs.config.settings import Settings
 from ocs.usecases.journal import Posted
@@ -23,11 +24,8 @@ class PartitionExported(Struct, frozen=True):
 
 def exported(settings: Settings, folder: Path) -> Iterator[PartitionExported]:
     """Write the tables, partition by partition. Raises `CannotStart` and `ReelFault`."""
-    try:
-        # Here, as a server does without what the extra brings.
+    with offline_extra():
         from ocs.adapters.columns.journal_tables import export  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     journal = open_journal(journal_directory(settings))
     if journal is None:
         raise CannotStart(f"there is no journal in {journal_directory(settings)}")

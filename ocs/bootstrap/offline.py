@@ -13,9 +13,10 @@ from msgspec import Struct
 from ocs.adapters.clock import monotonic_s, wall_ms
 from ocs.adapters.textfile import Figure, write_figures
 from ocs.bootstrap.debiting import opened_settling
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.pricing import opened_tariffs
 from ocs.bootstrap.seeds import told
-from ocs.bootstrap.stores import CannotStart, open_stores
+from ocs.bootstrap.stores import open_stores
 from ocs.config.settings import Settings
 from ocs.domain.numbers import clean_number
 from ocs.usecases.offline_rating import CdrFile, Output, People, Rater, RememberedPeople
@@ -92,10 +93,8 @@ class Rating(Protocol):
 def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
     """Put a run together. Raises `BadOptionError` and `CannotStart`."""
     os.environ.setdefault(*_HELD_MEMORY)
-    try:
+    with offline_extra():
         from ocs.bootstrap.offline_columns import debited_output, files_of, output_of, rater_of  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     tally = Tally()
     files = files_of(settings, job, tally)
     with ExitStack() as stack:

@@ -23,6 +23,7 @@ from ocs.adapters.valkey.directory import CachedDirectory
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.journal import ValkeyStream, journal_folder_id
 from ocs.adapters.valkey.parked import ValkeyParked
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.parked_journal import StoreJournal
 from ocs.bootstrap.pricing import opened_tariffs
 from ocs.bootstrap.stores import CannotStart, Stores, journal_directory, open_stores
@@ -131,12 +132,9 @@ def _zones(settings: Settings) -> Mapping[str, Zone]:
 
 
 def _output(settings: Settings, folder: Path) -> ParkedOutput:
-    try:
-        # Here, as a server does without what the extra brings.
+    with offline_extra():
         from ocs.adapters.cdr_files.records import COLUMNS  # noqa: PLC0415
         from ocs.adapters.columns.parked_files import ParkedFiles  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     return ParkedFiles(folder, COLUMNS, _zones(settings))
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from ocs.adapters.reels.reading import Journal, open_journal
 from ocs.adapters.textfile import Figure, write_figures
 from ocs.adapters.valkey.journal import posted
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.offline import BadOptionError
 from ocs.bootstrap.pricing import opened_tariffs
 from ocs.bootstrap.stores import CannotStart, journal_directory
@@ -47,13 +48,10 @@ class ReconcileJob(Struct, frozen=True, kw_only=True):
 
 def reconciled(settings: Settings, job: ReconcileJob) -> Reconciled:
     """Compare. Raises `CannotStart`, `BadOptionError` and `ReelFault`."""
-    try:
-        # Here, as a server does without what the extra brings.
+    with offline_extra():
         from ocs.adapters.columns import ColumnRater  # noqa: PLC0415
         from ocs.adapters.columns.reconciling import Terms, reconcile  # noqa: PLC0415
         from ocs.adapters.columns.sides import SideError  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     known = [each.name for each in settings.tenants]
     if job.tenant and job.tenant not in known:
         raise BadOptionError(f"--tenant: there is no {job.tenant!r}; known: {', '.join(known)}")

@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.stores import CannotStart
 from ocs.usecases.traffic import By, Traffic
 
 
 def reported(folder: Path, by: By) -> list[Traffic]:
     """Add up what is in a folder of rated CDRs. Raises `CannotStart`."""
-    try:
-        # Here, as a server does without what the extra brings.
+    with offline_extra():
         from ocs.adapters.columns.traffic import traffic  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     try:
         return traffic(folder, by)
     except OSError as error:

@@ -8,7 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from ocs.adapters.valkey.rerating import ValkeyBookmark
-from ocs.bootstrap.stores import CannotStart, open_stores
+from ocs.bootstrap.extras import offline_extra
+from ocs.bootstrap.stores import open_stores
 from ocs.config.settings import PlanSettings, Settings
 from ocs.usecases.rerating import Adjusting, By, CannotApply, Compared, Outcome, Page, Selection
 
@@ -91,11 +92,8 @@ def opened_adjustments(
 
 def rerated(settings: Settings, job: RerateJob) -> Rerated:
     """Do the job. Raises `CannotStart`, `CannotApply` and `LedgerUnavailable`."""
-    try:
-        # Here, as a server does without what the extra brings.
+    with offline_extra():
         from ocs.bootstrap.rerating_columns import done  # noqa: PLC0415
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None
     return done(settings, job)
 
 

@@ -22,6 +22,7 @@ from ocs.adapters.clock import monotonic_s
 from ocs.adapters.textfile import Figure
 from ocs.adapters.valkey.work_stream import LEASE_MS, ValkeyWorkStream
 from ocs.bootstrap.debiting import opened_settling
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.offline import OfflineJob, people_of
 from ocs.bootstrap.pricing import opened_tariffs
 from ocs.bootstrap.stores import CannotStart, open_stores
@@ -179,7 +180,7 @@ def shareable_files(
     settings: Settings, job: OfflineJob, add_unread: Callable[[str, str], None]
 ) -> Iterator[ShareableFile]:
     """Give all files of a job; `add_unread` is told of others. BadOptionError, CannotStart."""
-    with _extra():
+    with offline_extra():
         from ocs.bootstrap.offline_columns import shareable_files_of  # noqa: PLC0415
     return shareable_files_of(settings, job, add_unread)
 
@@ -199,7 +200,7 @@ def opened_worker(
 
 def shared_folder_id(folder: Path) -> str:
     """Return what tells an output from others. Raises `CannotStart`."""
-    with _extra():
+    with offline_extra():
         from ocs.bootstrap.offline_columns import shared_output  # noqa: PLC0415
     return shared_output(folder, "")[1]
 
@@ -208,7 +209,7 @@ def opened_rating(
     settings: Settings, job: WorkJob, worker: str, stack: ExitStack
 ) -> tuple[OpenShare, Rater, Output]:
     """Open all that rates shares, as long as the stack. Raises `BadOptionError`, `CannotStart`."""
-    with _extra():
+    with offline_extra():
         from ocs.adapters.cdr_files.shares import open_share  # noqa: PLC0415
         from ocs.bootstrap.offline_columns import debited_output, rater_of, shared_output  # noqa: PLC0415
     people = RememberedPeople(people_of(settings, offline_job(settings, job), stack), monotonic_s)
@@ -240,11 +241,3 @@ def backlog_figures(backlog: Backlog) -> list[Figure]:
     samples = [({"state": state}, float(count)) for state, count in hands]
     about = "Shares of the queue: nobody has them, a worker has them, they were set aside."
     return [Figure("ocs_cdr_shares", "gauge", about, samples)]
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError:
-        raise CannotStart("this needs the extra `offline`: pip install 'ocs[offline]'") from None

@@ -1,11 +1,10 @@
 """`ocs offline run`: CDRs that are finished, rated from files into files."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,15 +20,7 @@ from rich.progress import (
 from ocs.adapters.clock import monotonic_s
 from ocs.bootstrap.engine import opened_on_ray
 from ocs.bootstrap.intake_files import opened_intake
-from ocs.bootstrap.offline import (
-    BadOptionError,
-    OfflineJob,
-    Rating,
-    opened_work,
-    write_metrics,
-    write_summary,
-)
-from ocs.bootstrap.stores import CannotStart
+from ocs.bootstrap.offline import OfflineJob, Rating, opened_work, write_metrics, write_summary
 from ocs.cli.office import StoreOption, TenantOption, show_json
 from ocs.cli.offline_options import (
     ColumnsOption,
@@ -46,7 +37,7 @@ from ocs.cli.offline_options import (
     TemplateOption,
     ZoneOption,
 )
-from ocs.cli.offline_shown import show_summary
+from ocs.cli.offline_shown import METRICS_EVERY_S, is_lacking, show_summary, told
 from ocs.cli.options import (
     ASKED_WRONGLY,
     ConfigOption,
@@ -57,10 +48,6 @@ from ocs.cli.options import (
 )
 from ocs.config.settings import Settings
 from ocs.usecases.offline_summary import RunSummary, Tally
-from ocs.usecases.ports import LedgerUnavailable
-from ocs.usecases.settling_cdrs import Settled
-
-METRICS_EVERY_S: Final = 5.0
 
 _Moved = Callable[[Tally, int], None]
 """(what was done so far, bytes of all files that were read) -> it is shown."""
@@ -154,24 +141,15 @@ def _run(
     as_json: bool,
 ) -> None:
     """Do the job; end the command with what stands in its way, or with what was rejected."""
-    logging.getLogger("ocs").addHandler(logging.NullHandler())  # the command's end tells it
-    try:
+    with told(job.out, "what is written"):
         with opened as work:
             summary = _rated(work, metrics_file)
         kept = write_summary(job.out, summary)
-    except BadOptionError as error:
-        raise fail(str(error), ASKED_WRONGLY) from None
-    except (CannotStart, LedgerUnavailable) as error:
-        raise fail(
-            f"{error}; what is written stays, and the same command goes on from it"
-        ) from None
-    except OSError as error:
-        raise fail(f"{error.filename or job.out}: {error.strerror or error}") from None
     if as_json:
         show_json(summary)
     else:
         show_summary(summary, kept)
-    if summary.unread or summary.rejected or Settled.REJECTED in summary.settled:
+    if is_lacking(summary):
         raise typer.Exit(1)
 
 

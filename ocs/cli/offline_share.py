@@ -1,6 +1,5 @@
 """`ocs offline share`, `work` and `shares`: one gives files out, many rate them, all can look."""
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 
 from ocs.adapters.clock import monotonic_s
-from ocs.bootstrap.offline import BadOptionError, OfflineJob, write_metrics, write_summary
+from ocs.bootstrap.offline import OfflineJob, write_metrics, write_summary
 from ocs.bootstrap.sharing import (
     QUEUE,
     Queue,
@@ -21,7 +20,6 @@ from ocs.bootstrap.sharing import (
     opened_worker,
     shareable_files,
 )
-from ocs.bootstrap.stores import CannotStart
 from ocs.cli.office import StoreOption, TenantOption, show_json, show_table
 from ocs.cli.offline_options import (
     ColumnsOption,
@@ -38,23 +36,14 @@ from ocs.cli.offline_options import (
     TemplateOption,
     ZoneOption,
 )
-from ocs.cli.offline_shown import show_summary
-from ocs.cli.options import (
-    ASKED_WRONGLY,
-    ConfigOption,
-    DirectoryOption,
-    JsonOption,
-    fail,
-    settings_of,
-)
-from ocs.usecases.offline_summary import RunSummary
-from ocs.usecases.ports import LedgerUnavailable
-from ocs.usecases.settling_cdrs import Settled
+from ocs.cli.offline_shown import METRICS_EVERY_S, is_lacking, show_summary, told
+from ocs.cli.options import ConfigOption, DirectoryOption, JsonOption, settings_of
 from ocs.usecases.sharing_work import Given, SetAside, Share, UnderWay, Worker, give_out
 
 LOOK_EVERY_S: Final = 0.5
 """A worker that finds nothing to take looks again."""
-METRICS_EVERY_S: Final = 5.0
+
+_STAYS: Final = "what is done"
 
 QueueOption = Annotated[str, typer.Option("--queue", help="One for each output.")]
 
@@ -99,7 +88,7 @@ def share(
         format_name=form,
         reading=reading.named(),
     )
-    with _told(), Queue(settings, queue).opened() as opened:
+    with told(Path(), _STAYS), Queue(settings, queue).opened() as opened:
         for _ in give_out(shareable_files(settings, job, given.add_unread), opened, given):
             pass
     if as_json:
@@ -140,7 +129,11 @@ def work(
         lease_ms=int(lease * 1_000),
     )
     began_s, ending = monotonic_s(), threading.Event()
-    with _told(out), _ended_by(ending), opened_worker(settings, job, ending.is_set) as (worker, at):
+    with (
+        told(out, _STAYS),
+        _ended_by(ending),
+        opened_worker(settings, job, ending.is_set) as (worker, at),
+    ):
         _work(worker, at, ending, _metered(metrics_file, worker, at), wait=wait)
         aside = at.backlog().aside
         summary = worker.tally.summary(monotonic_s() - began_s)
@@ -151,7 +144,7 @@ def work(
         show_summary(summary, kept)
     if aside:
         typer.echo(f"{aside:,} shares are set aside: ocs offline shares", err=True)
-    if aside or _is_lacking(summary):
+    if aside or is_lacking(summary):
         raise typer.Exit(1)
 
 
@@ -170,7 +163,8 @@ def shares(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is left to do, who is at it, and what was set aside with the reason."""
-    with _told(), Queue(settings_of(config, directory, store), queue).opened() as opened:
+    settings = settings_of(config, directory, store)
+    with told(Path(), _STAYS), Queue(settings, queue).opened() as opened:
         put_back = opened.again() if again else 0
         dropped = opened.drop() if drop else 0
         backlog, under_way, aside = opened.backlog(), opened.under_way(), opened.aside()
@@ -229,24 +223,6 @@ def _ended_by(ending: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in former:
             signal.signal(number, handler)
-
-
-@contextmanager
-def _told(out: Path = Path()) -> Iterator[None]:
-    """End the command with what stands in its way."""
-    logging.getLogger("ocs").addHandler(logging.NullHandler())  # the command's end tells it
-    try:
-        yield
-    except BadOptionError as error:
-        raise fail(str(error), ASKED_WRONGLY) from None
-    except (CannotStart, LedgerUnavailable) as error:
-        raise fail(f"{error}; what is done stays, and the same command goes on from it") from None
-    except OSError as error:
-        raise fail(f"{error.filename or out}: {error.strerror or error}") from None
-
-
-def _is_lacking(summary: RunSummary) -> bool:
-    return bool(summary.unread or summary.rejected or Settled.REJECTED in summary.settled)
 
 
 def _under_way_table(under_way: list[UnderWay]) -> Table:

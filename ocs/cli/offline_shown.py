@@ -1,15 +1,45 @@
-"""What a run of offline rating comes to, shown to people."""
+"""What a run of offline rating comes to, shown to people; and what stands in its way."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.table import Table
 
+from ocs.bootstrap.offline import BadOptionError
+from ocs.bootstrap.stores import CannotStart
 from ocs.cli.office import show_table
+from ocs.cli.options import ASKED_WRONGLY, fail
 from ocs.domain.money import currency, format_money
 from ocs.usecases.offline_rating import Fate, Money
 from ocs.usecases.offline_summary import RunSummary
+from ocs.usecases.ports import LedgerUnavailable
+from ocs.usecases.settling_cdrs import Settled
+
+METRICS_EVERY_S: Final = 5.0
+"""How often figures are written for a collector."""
+
+
+@contextmanager
+def told(out: Path, stays: str) -> Iterator[None]:
+    """End the command with what stands in its way; `stays`: what there is nevertheless."""
+    logging.getLogger("ocs").addHandler(logging.NullHandler())  # the command's end tells it
+    try:
+        yield
+    except BadOptionError as error:
+        raise fail(str(error), ASKED_WRONGLY) from None
+    except (CannotStart, LedgerUnavailable) as error:
+        raise fail(f"{error}; {stays} stays, and the same command goes on from it") from None
+    except OSError as error:
+        raise fail(f"{error.filename or out}: {error.strerror or error}") from None
+
+
+def is_lacking(summary: RunSummary) -> bool:
+    """Tell whether something was not read, has no price, or was not debited as it should."""
+    return bool(summary.unread or summary.rejected or Settled.REJECTED in summary.settled)
 
 
 def show_summary(summary: RunSummary, kept: Path) -> None:

@@ -175,7 +175,7 @@ def _written(path: Path, content: bytes) -> None:
 
 
 def synced(path: Path) -> None:
-    """Have a file on the disk before anything says that it is there."""
+    """Have a file or a folder on the disk before anything says that it is there."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -30,6 +30,7 @@ import polars as pl
 from msgspec import Struct
 
 from ocs.adapters.columns.charged_uses import KEY
+from ocs.adapters.columns.rated_files import synced
 from ocs.adapters.columns.rerating import ADJUSTED, DIFFERENCES, key_hashes
 from ocs.domain.results import ResultCode
 from ocs.usecases.rerating import Biggest, By, Due, Line, Outcome, Selection
@@ -80,7 +81,7 @@ class Differences:
         number = sum(1 for _ in self._folder.iterdir())
         path = self._folder / f"{number:08d}.parquet"
         differences.write_parquet(path, compression="zstd")
-        _synced(path)
+        synced(path)
 
     def changed(self) -> int:
         """Count the uses of which a price is told that is another one."""
@@ -194,7 +195,7 @@ class BookPage:
             stream.seek(self._whole_bytes)
             stream.write(lines)
             stream.truncate()
-        _synced(path)
+        synced(path)
         self._whole_bytes += len(lines)
 
     def close(self) -> None:
@@ -210,9 +211,9 @@ class BookPage:
         new = self.folder / f"new-{_ADJUSTMENTS}"
         kept = adjusted.select(pl.col(name).cast(kind) for name, kind in ADJUSTMENTS.items())
         kept.sink_parquet(new, compression="zstd")
-        _synced(new)
+        synced(new)
         new.replace(self.folder / _ADJUSTMENTS)
-        _synced(self.folder)
+        synced(self.folder)
 
 
 class Book:
@@ -279,10 +280,10 @@ class Book:
         """Make what was begun the next page; `told` has a member `decided_ms`."""
         self._write_report(told)
         place = self._folder / "pages" / f"{len(self.pages()) + 1:04d}-{name}"
-        _synced(self._new / _DIFFERENCES)
-        _synced(self._new)
+        synced(self._new / _DIFFERENCES)
+        synced(self._new)
         self._new.replace(place)
-        _synced(place.parent)
+        synced(place.parent)
         return BookPage(place)
 
     def _files(self) -> Iterator[Path]:
@@ -292,23 +293,14 @@ class Book:
     def _write_report(self, told: object) -> None:
         path = self._new / _REPORT
         path.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
-        _synced(path)
+        synced(path)
 
     def _id(self) -> str:
         path = self._folder / _BOOK
         if not path.exists():
             new = self._folder / f"new-{_BOOK}"
             new.write_bytes(msgspec.json.encode(_About(secrets.token_hex(_ID_BYTES))))
-            _synced(new)
+            synced(new)
             new.replace(path)
-            _synced(self._folder)
+            synced(self._folder)
         return msgspec.json.decode(path.read_bytes(), type=_About).id
-
-
-def _synced(path: Path) -> None:
-    """Have a file or a folder on the disk before anything says that it is there."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
