@@ -31,6 +31,7 @@ from ocs.adapters.valkey.embedded_server import (
     StartedServer,
     find_binary,
     look,
+    put_children_behind,
     set_options,
 )
 from ocs.adapters.valkey.faults import EmbeddedStoreError, ReplyError
@@ -182,6 +183,7 @@ class EmbeddedStore:
         """
         if self._server is not None:
             if not self._server.has_ended(0):
+                put_children_behind(self._server.pid)
                 return True
             self._note_death(self._server.pid)
         if self._monotonic_s() < self._restart_at_s:

@@ -29,6 +29,11 @@ _SOCKET_POINTER = "socket.path"
 _LOG = "store.log"
 _NOT_PLAIN = re.compile(rb"[^A-Za-z0-9/._+=,:@-]")
 _LOG_TAIL_BYTES = 4096
+# The log is written anew when it has doubled, and not before it is so large. Callers feel that
+# (20 to 90 ms at half of the peak), and at 64 MB, the server's own choice, a busy service would do
+# it every ten seconds. The price is a start that may take a second longer; a restart is still over
+# within a request's time limit (charging.time_limit_ms).
+_REWRITE_FROM_MB = 256
 _LOG_TAIL_LINES = 5
 
 
@@ -142,6 +147,7 @@ def write_configuration(
         f"appendfsync {fsync}",
         "no-appendfsync-on-rewrite no",
         "aof-use-rdb-preamble yes",
+        f"auto-aof-rewrite-min-size {_REWRITE_FROM_MB}mb",
         "# A script cut off by a crash is dropped whole; a damage further in stops the start.",
         "aof-load-truncated yes",
         'save ""',
