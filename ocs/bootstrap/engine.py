@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.offline import OfflineJob
 from ocs.bootstrap.sharing import WorkJob, opened_rating, shareable_files
 from ocs.bootstrap.stores import CannotStart
@@ -82,8 +83,11 @@ def opened_on_ray(settings: Settings, job: OfflineJob) -> Iterator[EngineWork]:
         debit=job.debit,
     )
     make = partial(ShareRater, msgspec.json.encode(settings), place)
+    with offline_extra():
+        from ocs.bootstrap.offline_columns import shared_output, worker_at  # noqa: PLC0415
+    shared_output(job.out, "")
     try:
-        with ray_cluster() as processors:
+        with worker_at(job.out), ray_cluster() as processors:
             yield EngineWork(files, tally, lambda shares: spread(make, shares, processors))
     except EngineFault as fault:
         raise CannotStart(str(fault)) from None

@@ -23,11 +23,10 @@ from ocs.adapters.clock import wall_ms
 from ocs.bootstrap.offline import OfflineJob, OfflineWork, Rating, opened_work
 from ocs.bootstrap.stores import CannotStart, intake_directory
 from ocs.config.settings import Settings
-from ocs.usecases.offline_rating import CdrFile, Chunk, ChunkReport, Output
+from ocs.usecases.offline_rating import CdrFile, Chunk, Output
 from ocs.usecases.offline_summary import Tally
 
 _LOCK: Final = "run.lock"
-_NOT_DEBITED: Final = "was rated into this output by a run that does not debit; name another one"
 _MS: Final = 1_000
 
 
@@ -50,15 +49,7 @@ class IntakeFile:
 
     def is_done(self, output: Output) -> bool:
         """Tell whether it was read to its end, and all of it is in the output."""
-        return self._is_read and all(self._reports(output))
-
-    def is_settled(self, output: Output) -> bool:
-        """Tell whether it was rated by a run that debits."""
-        done = [report for report in self._reports(output) if report is not None]
-        return all(sum(report.settled.values()) == report.rated for report in done)
-
-    def _reports(self, output: Output) -> list[ChunkReport | None]:
-        return [output.report(name) for name in self._chunks]
+        return self._is_read and all(output.report(name) for name in self._chunks)
 
 
 class IntakeRating:
@@ -124,11 +115,7 @@ def _files(settings: Settings, job: OfflineJob, cdrs: Path, tally: Tally) -> Ite
 def _put_away(folder: Path, files: Iterable[IntakeFile], work: OfflineWork) -> None:
     """Take away what is rated. Raises `OSError`."""
     for file in files:
-        if not file.is_done(work.output):
-            continue
-        if not file.is_settled(work.output):
-            work.tally.add_unread(file.name, _NOT_DEBITED)
-        else:
+        if file.is_done(work.output):
             path = Path(file.name)
             target = folder / RATED / path.relative_to(folder / CDRS)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

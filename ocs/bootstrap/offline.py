@@ -94,7 +94,13 @@ def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
     """Put a run together. Raises `BadOptionError` and `CannotStart`."""
     os.environ.setdefault(*_HELD_MEMORY)
     with offline_extra():
-        from ocs.bootstrap.offline_columns import debited_output, files_of, output_of, rater_of  # noqa: PLC0415
+        from ocs.bootstrap.offline_columns import (  # noqa: PLC0415
+            debited_output,
+            files_of,
+            output_of,
+            rater_of,
+            run_at,
+        )
     tally = Tally()
     files = files_of(settings, job, tally)
     with ExitStack() as stack:
@@ -102,8 +108,10 @@ def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
         generation = stack.enter_context(opened_tariffs(settings))
         rater = rater_of(settings, generation, people)
         output = output_of(job.out)
+        stack.enter_context(run_at(job.out))
         if job.debit and job.subscribers is None:
-            output = debited_output(output, stack.enter_context(opened_settling(settings)))
+            settle = stack.enter_context(opened_settling(settings))
+            output = debited_output(output, settle)
         yield OfflineWork(files, rater, output, tally)
 
 

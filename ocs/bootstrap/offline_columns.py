@@ -4,6 +4,7 @@ Imported only by who is about to use them: a server does without what the extra 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from ocs.adapters.cdr_files.shares import ShareableFile as FileOfShares
 from ocs.adapters.columns import ColumnRater
 from ocs.adapters.columns.call_rating import CallRater, TenantTerms
 from ocs.adapters.columns.debited_output import DebitedOutput
+from ocs.adapters.columns.output_users import OutputInUse, Users, using
 from ocs.adapters.columns.rated_files import RatedFiles
 from ocs.adapters.columns.shared_files import SharedFiles, output_id
 from ocs.bootstrap.offline import BadOptionError, OfflineJob
@@ -51,6 +53,26 @@ def output_of(folder: Path) -> Output:
         return RatedFiles(folder)
     except OSError as error:
         raise CannotStart(f"{folder}: {error.strerror}") from None
+
+
+def run_at(folder: Path) -> AbstractContextManager[None]:
+    """Be at an output as a run. Raises `CannotStart` while workers are, and `OSError`."""
+    return _at(folder, Users.RUNS)
+
+
+def worker_at(folder: Path) -> AbstractContextManager[None]:
+    """Be at an output as a worker. Raises `CannotStart` while a run is, and `OSError`."""
+    return _at(folder, Users.WORKERS)
+
+
+@contextmanager
+def _at(folder: Path, users: Users) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(using(folder, users))
+        except OutputInUse as error:
+            raise CannotStart(str(error)) from None
+        yield
 
 
 def debited_output(output: Output, settle: Settle) -> Output:

@@ -37,6 +37,7 @@ from ocs.usecases.sharing_work import (
     Share,
     ShareableFile,
     UnderWay,
+    Way,
     Worker,
 )
 
@@ -89,16 +90,22 @@ class Queue:
                 stores.connection, self._name, self.worker, lease_ms=self._lease_ms
             )
 
-    def join(self, output: str) -> None:
-        """Begin to take what goes into this output. Raises `CannotStart` if it is another."""
+    def join(self, output: str, way: Way) -> None:
+        """Begin to take what goes into this output, this way. Raises `CannotStart` if it is not."""
         try:
-            found = self._run(self._stream.join(output))
+            found = self._run(self._stream.join(output, way))
         except LedgerUnavailable as fault:
             raise CannotStart(str(fault)) from None
-        if found != output:
+        if found.output != output:
             raise CannotStart(
                 f"the shares of the queue {self._name} go into another output than this one; all"
                 " workers of a queue name one folder"
+            )
+        if found.way != way:
+            raise CannotStart(
+                f"the queue {self._name} is worked with --{found.way}, and not with --{way}: all"
+                " its workers go one way, or some CDRs were debited and others not. To go another,"
+                " share into another --queue, for another folder"
             )
 
     def add(self, shares: Iterable[Share]) -> int:
@@ -142,6 +149,10 @@ class Queue:
         """As `WorkQueue.give_back`."""
         self._run(self._stream.give_back(held))
 
+    def way(self) -> str:
+        """Tell which `Way` it is worked; empty, if nobody has worked yet."""
+        return self._run(self._stream.bound()).way
+
     def backlog(self) -> Backlog:
         """As `WorkQueue.backlog`."""
         return self._run(self._stream.backlog())
@@ -175,6 +186,13 @@ class WorkJob(Struct, frozen=True, kw_only=True):
     debit: bool = True
     lease_ms: int = LEASE_MS
 
+    @property
+    def way(self) -> Way:
+        """What it is to do about money."""
+        if self.subscribers is not None:
+            return Way.SUBSCRIBERS
+        return Way.DEBIT if self.debit else Way.NO_DEBIT
+
 
 def shareable_files(
     settings: Settings, job: OfflineJob, add_unread: Callable[[str, str], None]
@@ -193,8 +211,9 @@ def opened_worker(
     queue = Queue(settings, job.queue, lease_ms=job.lease_ms)
     with ExitStack() as stack:
         stack.enter_context(queue.opened())
-        queue.join(shared_folder_id(job.out))
         open_share, rater, output = opened_rating(settings, job, queue.token, stack)
+        # Last, so that who cannot start at all binds the queue to nothing.
+        queue.join(shared_folder_id(job.out), job.way)
         yield Worker(queue, open_share, rater, output, is_ending=is_ending), queue
 
 
@@ -211,12 +230,15 @@ def opened_rating(
     """Open all that rates shares, as long as the stack. Raises `BadOptionError`, `CannotStart`."""
     with offline_extra():
         from ocs.adapters.cdr_files.shares import open_share  # noqa: PLC0415
-        from ocs.bootstrap.offline_columns import debited_output, rater_of, shared_output  # noqa: PLC0415
+        from ocs.bootstrap.offline_columns import debited_output, rater_of, shared_output, worker_at  # noqa: PLC0415
     people = RememberedPeople(people_of(settings, offline_job(settings, job), stack), monotonic_s)
-    rater = rater_of(settings, stack.enter_context(opened_tariffs(settings)), people)
+    generation = stack.enter_context(opened_tariffs(settings))
+    rater = rater_of(settings, generation, people)
     output, _ = shared_output(job.out, worker)
-    if job.debit and job.subscribers is None:
-        output = debited_output(output, stack.enter_context(opened_settling(settings)))
+    stack.enter_context(worker_at(job.out))
+    if job.way is Way.DEBIT:
+        settle = stack.enter_context(opened_settling(settings))
+        output = debited_output(output, settle)
     return open_share, rater, output
 
 

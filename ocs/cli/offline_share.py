@@ -167,9 +167,10 @@ def shares(
     with told(Path(), _STAYS), Queue(settings, queue).opened() as opened:
         put_back = opened.again() if again else 0
         dropped = opened.drop() if drop else 0
-        backlog, under_way, aside = opened.backlog(), opened.under_way(), opened.aside()
+        way, backlog = opened.way(), opened.backlog()
+        under_way, aside = opened.under_way(), opened.aside()
     if as_json:
-        show_json({"backlog": backlog, "under_way": under_way, "aside": aside})
+        show_json({"way": way, "backlog": backlog, "under_way": under_way, "aside": aside})
         return
     if again:
         typer.echo(f"{put_back:,} shares are given out again")
@@ -178,6 +179,8 @@ def shares(
     typer.echo(
         f"{backlog.waiting:,} waiting, {backlog.under_way:,} under way, {backlog.aside:,} set aside"
     )
+    if way:
+        typer.echo(f"the queue is worked with --{way}")
     if under_way:
         show_table(_under_way_table(under_way))
     if aside:

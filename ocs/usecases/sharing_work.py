@@ -25,6 +25,7 @@ that workers report to (one more thing that dies; the store is there already).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -35,6 +36,27 @@ from ocs.usecases.offline_summary import Tally, Unread
 MOST_ATTEMPTS: Final = 5
 """Workers that a share may cost before it is set aside: one may be killed, or out of memory for
 another's sake; five in a row are the share's own doing."""
+
+
+class Way(StrEnum):
+    """What a worker does about money; the words are those of its options.
+
+    All workers of a queue go one way, or some CDRs would be debited and others silently not.
+    """
+
+    DEBIT = "debit"
+    NO_DEBIT = "no-debit"
+    SUBSCRIBERS = "subscribers"
+
+
+class Bound(Struct, frozen=True):
+    """What a queue is bound to by its first worker: the id of an output, and a `Way`.
+
+    Empty where nobody has worked yet; the way also where only a former version has.
+    """
+
+    output: str
+    way: str
 
 
 class Piece(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.keys import WorkKeys
 from ocs.adapters.valkey.work_stream import KNOWN_MS, NO_WORD, ValkeyWorkStream
 from ocs.usecases.ports import LedgerUnavailable
-from ocs.usecases.sharing_work import MOST_ATTEMPTS, Backlog, Held, Piece, Share
+from ocs.usecases.sharing_work import MOST_ATTEMPTS, Backlog, Bound, Held, Piece, Share, Way
 
 KEYS = WorkKeys("cdr")
 LONG_MS = 3_600_000
@@ -30,7 +30,7 @@ def worker(store: Connection, name: str, lease_ms: int = LONG_MS) -> ValkeyWorkS
 @pytest.fixture
 async def first(store: Connection) -> ValkeyWorkStream:
     stream = worker(store, "first")
-    await stream.join("here")
+    await stream.join("here", Way.DEBIT)
     return stream
 
 
@@ -162,9 +162,27 @@ async def test_a_failure_before_the_last_waits_for_the_lease(first: ValkeyWorkSt
 
 async def test_a_queue_has_one_output(store: Connection) -> None:
     first, other = worker(store, "first"), worker(store, "other")
-    assert await first.join("here") == "here"
-    assert await other.join("there") == "here"
-    assert await ValkeyWorkStream(store, "another", "other").join("there") == "there"
+    assert (await first.join("here", Way.DEBIT)).output == "here"
+    assert (await other.join("there", Way.DEBIT)).output == "here"
+    another = await ValkeyWorkStream(store, "another", "other").join("there", Way.DEBIT)
+    assert another.output == "there"
+
+
+async def test_a_queue_is_worked_in_one_way(store: Connection) -> None:
+    first, other = worker(store, "first"), worker(store, "other")
+    assert await other.bound() == Bound("", "")
+    assert await first.join("here", Way.NO_DEBIT) == Bound("here", Way.NO_DEBIT)
+    assert await other.join("here", Way.DEBIT) == Bound("here", Way.NO_DEBIT)
+    assert await other.bound() == Bound("here", Way.NO_DEBIT)
+    another = ValkeyWorkStream(store, "another", "other")
+    assert await another.join("here", Way.SUBSCRIBERS) == Bound("here", Way.SUBSCRIBERS)
+
+
+async def test_who_is_refused_for_his_output_says_nothing_of_the_way(store: Connection) -> None:
+    """As of a queue that was begun when it did not know a way yet."""
+    await store.execute("SET", KEYS.output, "here")
+    assert await worker(store, "first").join("there", Way.NO_DEBIT) == Bound("here", "")
+    assert await worker(store, "other").join("here", Way.DEBIT) == Bound("here", Way.DEBIT)
 
 
 async def test_workers_that_are_long_gone_are_forgotten(
@@ -176,7 +194,7 @@ async def test_workers_that_are_long_gone_are_forgotten(
     await idler.done(await taken(idler))
 
     async def consumers() -> int:
-        await first.join("here")
+        await first.join("here", Way.DEBIT)
         told = await store.execute("XINFO", "CONSUMERS", KEYS.shares, "workers")
         assert isinstance(told, list)
         return len(told)

@@ -14,12 +14,13 @@ from typer.testing import CliRunner, Result
 
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.bootstrap import sharing
-from ocs.bootstrap.sharing import Queue
+from ocs.bootstrap.offline import opened_work
+from ocs.bootstrap.sharing import Queue, WorkJob, opened_worker
 from ocs.bootstrap.stores import CannotStart, open_stores
 from ocs.cli import offline_share
 from ocs.config.settings import Settings
 from ocs.usecases.ports import LedgerUnavailable
-from ocs.usecases.sharing_work import Share
+from ocs.usecases.sharing_work import Share, Way
 from tests.adapters.store import ask
 from tests.bootstrap.offline_scene import Scene, write_cdrs
 
@@ -53,7 +54,7 @@ def at(settings: Settings, server: EmbeddedStore) -> Settings:
 def queue(scene: Scene, store_server: EmbeddedStore) -> Iterator[Queue]:
     opened = Queue(at(scene.settings, store_server), "cdr", lease_ms=LEASE_MS)
     with opened.opened():
-        opened.join("here")
+        opened.join("here", Way.DEBIT)
         yield opened
 
 
@@ -111,9 +112,64 @@ def test_what_is_shared_and_worked_is_what_a_run_writes(
         assert pl.read_parquet(part).equals(found)
 
 
+def test_all_workers_of_a_queue_do_the_same_about_money(scene: Scene, shell: Shell) -> None:
+    path = write_cdrs(scene.folder / "a.csv", 30)
+    shell("share", "--in", path)
+    bad_list = scene.folder / "nobody.csv"
+    refused = shell("work", "--out", scene.out, "--subscribers", bad_list)
+    assert refused.exit_code == 2
+    assert shell.told("shares")["way"] == "", "who cannot start binds nothing"
+    assert "queue is worked" not in shell("shares").stdout
+    assert shell("work", "--out", scene.out, "--no-debit").exit_code == 1, "nobody is known"
+    assert "the queue is worked with --no-debit" in shell("shares").stdout
+    for options, named in (
+        ((), "--debit"),
+        (("--subscribers", scene.subscribers), "--subscribers"),
+    ):
+        refused = shell("work", "--out", scene.out, *options)
+        assert refused.exit_code == 1
+        assert f"the queue cdr is worked with --no-debit, and not with {named}" in refused.stderr
+    assert shell("work", "--out", scene.out, "--no-debit").exit_code == 0
+
+
+def test_what_was_rated_without_debiting_is_set_aside(
+    scene: Scene, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a run into the same folder, say, or by the workers of another queue."""
+    monkeypatch.setattr(offline_share, "LOOK_EVERY_S", 0.02)
+    path = write_cdrs(scene.folder / "a.csv", 30)
+    shell("share", "--in", path)
+    scene.run(path)
+    assert shell("work", "--out", scene.out, "--lease", 0.1).exit_code == 1
+    assert "was rated into this output without debiting" in shell("shares").stdout
+
+
+def test_runs_and_workers_are_not_at_one_output(
+    scene: Scene, shell: Shell, store_server: EmbeddedStore
+) -> None:
+    path = write_cdrs(scene.folder / "a.csv", 30)
+    shell("share", "--in", path)
+    run = ("run", "--in", path, "--out", scene.out, "--subscribers", scene.subscribers)
+    with opened_work(scene.settings, scene.job(path)) as work:
+        refused = shell.work()
+        assert shell(*run).exit_code == 0, "runs share it"
+        assert len(work.files) == 1
+    assert refused.exit_code == 1
+    assert f"{scene.out} is in use by a run (ocs offline run)" in refused.stderr
+    assert shell.told("shares")["way"] == ""
+    job = WorkJob(out=scene.out, subscribers=scene.subscribers)
+    with opened_worker(at(scene.settings, store_server), job, lambda: True):
+        refused = shell(*run)
+        assert shell.work().exit_code == 0, "workers share it"
+    assert refused.exit_code == 1
+    assert f"{scene.out} is in use by a worker (ocs offline work, " in refused.stderr
+    assert shell(*run).exit_code == 0
+
+
 def test_a_worker_without_anything_to_do_ends(shell: Shell) -> None:
     assert shell.work().exit_code == 0
     assert shell.told("shares") == {
+        "way": "subscribers",
         "backlog": {"waiting": 0, "under_way": 0, "aside": 0},
         "under_way": [],
         "aside": [],
@@ -201,7 +257,7 @@ def test_who_hangs_loses_what_he_has(queue: Queue, monkeypatch: pytest.MonkeyPat
 
 def test_another_output_is_refused(queue: Queue) -> None:
     with pytest.raises(CannotStart, match="go into another output than this one"):
-        queue.join("there")
+        queue.join("there", Way.DEBIT)
 
 
 def test_a_store_that_goes_is_told(scene: Scene, own_server: EmbeddedStore) -> None:
@@ -209,7 +265,7 @@ def test_a_store_that_goes_is_told(scene: Scene, own_server: EmbeddedStore) -> N
     queue = Queue(at(scene.settings, own_server), "cdr", lease_ms=LEASE_MS)
     with queue.opened():
         queue.add([WHOLE])
-        queue.join("here")
+        queue.join("here", Way.DEBIT)
         held = queue.take()
         assert held is not None
         own_server.stop()
@@ -218,4 +274,4 @@ def test_a_store_that_goes_is_told(scene: Scene, own_server: EmbeddedStore) -> N
         with pytest.raises(LedgerUnavailable):
             queue.done(held)
         with pytest.raises(CannotStart):
-            queue.join("here")
+            queue.join("here", Way.DEBIT)

@@ -214,6 +214,19 @@ def test_a_run_may_leave_wallets_alone(desk: Desk) -> None:
     assert desk.left("post") == "0.00"
 
 
+def test_what_was_rated_without_debiting_is_not_taken_for_done(desk: Desk) -> None:
+    """In that folder it would never be debited, and nobody would be told."""
+    path = desk.cdrs("a.csv", ("a", "post", 60))
+    desk.run(path, "out", "--no-debit")
+    (unread,) = desk.run(path, "out", expect=1)["unread"]
+    assert unread["file"] == str(path)
+    assert "was rated into this output without debiting" in unread["reason"]
+    assert desk.left("post") == "0.00"
+    assert desk.run(path, "out", "--no-debit")["rated"] == 1
+    assert desk.run(path, "other")["settled"] == {"debited": 1}
+    assert desk.run(path, "other", "--no-debit")["settled"] == {"debited": 1}
+
+
 def test_the_table_says_what_was_debited(desk: Desk) -> None:
     path = desk.cdrs("a.csv", ("a", "post", 600), ("b", "pre", 60))
     place = ("--in", str(path), "--out", str(desk.folder / "out"), "--config", str(desk.config))

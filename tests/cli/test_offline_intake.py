@@ -39,9 +39,9 @@ class Switch:
         self.desk = desk
         self.folder = desk.folder / "var" / "intake"
 
-    def cdr(self, number: int) -> bytes:
+    def cdr(self, number: int, who: str = "post") -> bytes:
         end_ms = self.desk.at_ms
-        cdr = {"cdr_id": f"c{number}", "subscriber": "post", "called": "4930123456", "units": 60}
+        cdr = {"cdr_id": f"c{number}", "subscriber": who, "called": "4930123456", "units": 60}
         return json.dumps(cdr | {"answer_ms": end_ms - 60_000, "end_ms": end_ms}).encode()
 
     def rate(self, *options: str, expect: int = 0) -> Any:
@@ -72,6 +72,35 @@ def test_a_repeat_of_a_switch_is_debited_once(switch: Switch) -> None:
     take_in(switch.folder, switch.cdr(1), switch.cdr(1))
     take_in(switch.folder, switch.cdr(1))
     assert switch.rate()["settled"] == {"debited": 1, "duplicate": 2}
+
+
+def test_what_is_only_recorded_is_told_by_its_chunk_alone(switch: Switch) -> None:
+    """A file that is the same to the last byte is one chunk; a line in another file is a row."""
+    once, twice = switch.cdr(1, "off"), switch.cdr(2, "off")
+    take_in(switch.folder, once)
+    take_in(switch.folder, once)
+    take_in(switch.folder, twice, switch.cdr(3, "off"))
+    take_in(switch.folder, twice)
+    summary = switch.rate()
+    assert summary["chunks"] == {"rated": 3, "found": 1, "elsewhere": 0}
+    assert summary["settled"] == {"recorded": 4}
+    assert sorted(row[0] for row in switch.desk.rows("out")) == ["c1", "c2", "c2", "c3"]
+    assert names(switch.folder / CDRS) == []
+
+
+def test_a_body_that_is_a_file_is_told_by_its_bytes(switch: Switch) -> None:
+    """In this run or the next one; with a line more all of it is there again."""
+    lines = [
+        "cdr_id,subscriber,called,end_ms,units",
+        *(f"c{n},off,4930123456,{switch.desk.at_ms},60" for n in (1, 2)),
+    ]
+    body = "\n".join(lines).encode()
+    take_in(switch.folder, body, body, format="csv")
+    assert switch.rate()["settled"] == {"recorded": 2}
+    take_in(switch.folder, body, body + lines[1].replace("c1", "\nc3").encode(), format="csv")
+    switch.rate()
+    found = sorted(row[0] for row in switch.desk.rows("out"))
+    assert found == ["c1", "c1", "c2", "c2", "c3"]
 
 
 def test_what_was_rated_is_removed_in_time(switch: Switch) -> None:
@@ -166,7 +195,7 @@ def test_what_was_rated_without_debiting_stays_to_be_debited(switch: Switch) -> 
     take_in(switch.folder, switch.cdr(1))
     switch.rate("--no-debit")
     (unread,) = switch.rate(expect=1)["unread"]
-    assert "does not debit" in unread["reason"]
+    assert "without debiting" in unread["reason"]
     assert len(names(switch.folder / CDRS)) == 1
     place = ("--out", str(switch.desk.folder / "other"), "--config", str(switch.desk.config))
     where = ("--dir", str(switch.desk.folder / "var"), "--intake", *place)

@@ -3,6 +3,9 @@
 Debits come first and rows second, because debits may be repeated: a chunk whose run died between
 the two is rated and debited again, to the same fates, and then written. The other way round rows
 would say `debited` of what nobody will debit any more.
+
+A chunk that is there and was not debited (a run that does not debit has written it) is a fault of
+its file: taken for done it would never be debited, and nobody would be told.
 """
 
 from contextlib import AbstractContextManager
@@ -12,7 +15,7 @@ import msgspec
 import polars as pl
 
 from ocs.adapters.columns.bills import bills_of, with_settlements
-from ocs.usecases.offline_rating import Chunk, ChunkReport, Money, Output, Rated
+from ocs.usecases.offline_rating import Chunk, ChunkReport, FileFault, Money, Output, Rated
 from ocs.usecases.settling_cdrs import Settle, Settled
 
 _DEBITED: Final = pl.col("settled") == Settled.DEBITED.value
@@ -26,15 +29,16 @@ class DebitedOutput:
         self._settle = settle
 
     def report(self, name: str) -> ChunkReport | None:
-        """As `Output.report`."""
-        return self._output.report(name)
+        """As `Output.report`. FileFault: it was not debited."""
+        report = self._output.report(name)
+        return report and _debited(report)
 
     def claimed(self, name: str) -> AbstractContextManager[bool]:
         """As `Output.claimed`."""
         return self._output.claimed(name)
 
     def put(self, chunk: Chunk, rated: Rated) -> ChunkReport:
-        """As `Output.put`, when all that is owed was debited. Raises `LedgerUnavailable`."""
+        """As `Output.put`, when all that is owed was debited. LedgerUnavailable, FileFault."""
         rows = rated.table
         assert isinstance(rows, pl.DataFrame)
         settlements = self._settle(chunk.name, bills_of(rows))
@@ -46,7 +50,7 @@ class DebitedOutput:
             .sort("tenant", "currency")
         )
         settled = dict(told.group_by("settled").len().iter_rows())
-        return self._output.put(
+        report = self._output.put(
             chunk,
             msgspec.structs.replace(
                 rated,
@@ -56,3 +60,11 @@ class DebitedOutput:
                 overrun=tuple(Money(*at, 0, n) for at, n in sorted(settlements.overruns.items())),
             ),
         )
+        return _debited(report)
+
+
+def _debited(report: ChunkReport) -> ChunkReport:
+    """Give a report of which every row says what became of its money. FileFault: none does."""
+    if sum(report.settled.values()) != report.rated:
+        raise FileFault("it was rated into this output without debiting; name another one")
+    return report

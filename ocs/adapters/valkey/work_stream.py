@@ -5,6 +5,7 @@
     ocs:work:{cdr}:aside     shares that failed too often (hash, by name)
     ocs:work:{cdr}:reasons   what was wrong with them the last time (hash, by name)
     ocs:work:{cdr}:output    the output that all of them go into
+    ocs:work:{cdr}:way       whether their CDRs are debited (`Way`)
 
 How long a share was not heard of is the server's to say (the idle time of its entry), so the clocks
 of the workers do not matter. To take one over is what XAUTOCLAIM does, as XPENDING and XCLAIM in
@@ -24,7 +25,16 @@ from ocs.adapters.valkey.connection import Argument, Connection, Reply, ReplyErr
 from ocs.adapters.valkey.connection import OutcomeUnknown as StoreOutcomeUnknown
 from ocs.adapters.valkey.keys import WorkKeys
 from ocs.usecases.ports import LedgerUnavailable
-from ocs.usecases.sharing_work import MOST_ATTEMPTS, Backlog, Held, SetAside, Share, UnderWay
+from ocs.usecases.sharing_work import (
+    MOST_ATTEMPTS,
+    Backlog,
+    Bound,
+    Held,
+    SetAside,
+    Share,
+    UnderWay,
+    Way,
+)
 
 LEASE_MS: Final = 60_000
 """A worker that was not heard of for so long is taken for dead. One that lives renews three times
@@ -63,10 +73,13 @@ for _, told in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   end
 end
 redis.call('SET', KEYS[2], ARGV[2], 'NX')
-return redis.call('GET', KEYS[2])
+local output = redis.call('GET', KEYS[2])
+if output == ARGV[2] then redis.call('SET', KEYS[3], ARGV[4], 'NX') end
+return { output, redis.call('GET', KEYS[3]) or '' }
 """
-"""KEYS shares, output. ARGV group, the id of an output, after how long workers without anything
-are forgotten. Returns the id of the output that it is."""
+"""KEYS shares, output, way. ARGV group, the id of an output, after how long workers without
+anything are forgotten, the way. Returns the output and the way that it is bound to; whoever comes
+with another output has no word in the way."""
 
 _SET_ASIDE: Final = """
 local function set_aside(group, id)
@@ -177,11 +190,16 @@ class ValkeyWorkStream:
         self._worker = worker
         self._lease_ms = lease_ms
 
-    async def join(self, output: str) -> str:
-        """Begin to take; return the id of the output that the shares go into: the first named."""
+    async def join(self, output: str, way: Way) -> Bound:
+        """Begin to take; return what the first who came has bound the queue to."""
         keys = self._keys
-        reply = await self._script(_JOIN, (keys.shares, keys.output), _GROUP, output, _LONG_AGO_MS)
-        return cast("bytes", reply).decode()
+        places = (keys.shares, keys.output, keys.way)
+        return _bound(await self._script(_JOIN, places, _GROUP, output, _LONG_AGO_MS, way))
+
+    async def bound(self) -> Bound:
+        """Return what the queue is bound to."""
+        keys = self._keys
+        return _bound(await _answered(self._connection.execute("MGET", keys.output, keys.way)))
 
     async def add(self, shares: Iterable[Share]) -> int:
         keys = self._keys
@@ -276,6 +294,11 @@ class ValkeyWorkStream:
 
     async def _script(self, script: str, keys: tuple[str, ...], *rest: Argument) -> Reply:
         return await _answered(self._connection.execute("EVAL", script, len(keys), *keys, *rest))
+
+
+def _bound(reply: Reply) -> Bound:
+    output, way = msgspec.convert(reply, tuple[bytes | None, bytes | None])
+    return Bound((output or b"").decode(), (way or b"").decode())
 
 
 async def _answered(reply: Awaitable[Reply]) -> Reply:

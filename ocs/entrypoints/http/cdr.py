@@ -8,8 +8,8 @@ By the status a switch decides whether it keeps its copy:
 
     202   on the disk, to be rated
     4xx   never to be taken as it is: 400 and 403 say which field and why, 413 how much is too much
-    503   not now (no room, a slow disk); Retry-After. It may be there nevertheless: a repeat is a
-          duplicate, and found as one by the id of its CDR
+    503   not now (no room, a slow disk); Retry-After. It may be there nevertheless: a repeat is
+          found by the id of its CDR where accounts are settled by CDRs, else it is a second row
 
 Switches that can only do Basic authentication send the token as its password. FreeSWITCH appends
 `?uuid=...` to whatever address it has, so a value ends at a question mark.
