@@ -39,6 +39,7 @@ from ocs.usecases.answer import Answer
 from ocs.usecases.draining import Standing
 from ocs.usecases.journal import JournalStatus
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
+from ocs.usecases.shedding import StoreMemory
 
 ROUTE: Final = "/realtime"
 BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -108,6 +109,14 @@ class IntakeFigures(Struct, frozen=True, kw_only=True):
     waiting_bytes: int
 
 
+class MemoryFigures(Struct, frozen=True, kw_only=True):
+    """The store's memory, if it is known; which kinds of events are shed for it, how many were."""
+
+    memory: StoreMemory | None
+    shedding: Mapping[Kind, bool]
+    shed: Mapping[Kind, int]
+
+
 class Sources(Struct, frozen=True, kw_only=True):
     """Where the collector reads, at each scrape, what it does not count itself."""
 
@@ -116,6 +125,7 @@ class Sources(Struct, frozen=True, kw_only=True):
     intake: Callable[[], IntakeFigures | None]
     store: StoreCounters
     store_waiting: Callable[[], int]
+    store_memory: Callable[[], MemoryFigures]
     rates: Callable[[], RatesLoaded | None]
 
 
@@ -260,6 +270,7 @@ class Metrics(Collector):
             yield from _emergency(self._sources.emergency())
             yield from _intake(self._sources.intake())
             yield from _store(self._sources)
+            yield from _memory(self._sources.store_memory())
             yield from _rates(self._sources.rates())
 
     def _of(self, key: _Key) -> _Series:
@@ -374,6 +385,7 @@ def _parked(waiting: Mapping[str, int]) -> Metric:
 def _journal(status: JournalStatus) -> Iterator[Metric]:
     gauges = {
         "draining": ("Whether the drainer is at work.", status.standing == Standing.DRAINING),
+        "keep_seconds": ("How long the store keeps entries at present.", status.keep_ms / 1_000),
         "last_pass_timestamp_seconds": ("When it was last well.", status.at_ms / 1_000),
         "lag_entries": ("Entries in the store that are not on disk.", status.lag_entries),
         "lag_seconds": ("How long an entry waited at most.", status.lag_ms / 1_000),
@@ -411,6 +423,24 @@ def _store(sources: Sources) -> Iterator[Metric]:
     family = HistogramMetricFamily("ocs_store_batch_size", "Commands of one write.")
     family.add_metric((), _cumulated(bounds, sizes), sum_value=store.commands)
     yield family
+
+
+def _memory(figures: MemoryFigures) -> Iterator[Metric]:
+    memory = figures.memory
+    if memory is not None:
+        about = "What of the store's memory counts towards its limit."
+        yield _gauge("ocs_store_memory_used_bytes", about, memory.used_bytes)
+    if memory is not None and memory.limit_bytes:
+        about = "From which on it refuses what writes."
+        yield _gauge("ocs_store_memory_limit_bytes", about, memory.limit_bytes)
+    shedding = GaugeMetricFamily(
+        "ocs_store_memory_shedding", "Whether events are shed for lack of it.", labels=("op",)
+    )
+    for kind, is_shed in figures.shedding.items():
+        shedding.add_metric((kind,), is_shed)
+    yield shedding
+    shed = [((kind,), figures.shed[kind]) for kind in figures.shedding]
+    yield _counter("ocs_store_memory_shed_events", "Events shed for lack of it.", ("op",), shed)
 
 
 def _rates(loaded: RatesLoaded | None) -> Iterator[Metric]:

@@ -17,19 +17,18 @@ import msgspec
 from msgspec import Struct
 
 from ocs.adapters.clock import monotonic_s, wall_ms
-from ocs.adapters.reels.reading import Journal, open_journal
 from ocs.adapters.textfile import Figure, write_figures
 from ocs.adapters.valkey.directory import CachedDirectory
 from ocs.adapters.valkey.functions import assemble
-from ocs.adapters.valkey.journal import ValkeyStream, journal_folder_id
 from ocs.adapters.valkey.parked import ValkeyParked
 from ocs.bootstrap.extras import offline_extra
-from ocs.bootstrap.parked_journal import StoreJournal
+from ocs.bootstrap.parked_journal import store_journal
 from ocs.bootstrap.pricing import opened_tariffs
-from ocs.bootstrap.stores import CannotStart, Stores, journal_directory, open_stores
+from ocs.bootstrap.stores import CannotStart, Stores, open_stores
 from ocs.config.settings import Settings
 from ocs.domain.generation import Generation
 from ocs.domain.zones import Zone, zone_named
+from ocs.usecases.client_clocks import MARGIN_S
 from ocs.usecases.parked import ParkedOutput
 from ocs.usecases.parked_groups import Gatherer
 from ocs.usecases.parked_judging import Judge, Quiet
@@ -102,12 +101,10 @@ async def _run(
         generation=generation,
         quiet=_quiet(settings, job),
     )
-    ours = await journal_folder_id(stores.connection)
-    stream = ValkeyStream(stores.connection, partitions, "parked")
     until_ms = wall_ms() - job.drop_after_days * _DAY_MS
     return ParkedRun(
         store=store,
-        journal=StoreJournal(stream, lambda: _files(settings, ours)),
+        journal=await store_journal(settings, stores.connection, "parked"),
         judge=judge,
         output=output,
         dropping=Dropping(frozenset(job.drop), until_ms),
@@ -118,13 +115,8 @@ async def _run(
 def _quiet(settings: Settings, job: ParkedJob) -> Quiet:
     if job.quiet_s is not None:
         return Quiet(job.quiet_s, job.quiet_s)
-    return Quiet(settings.ledger.closed_keep_s, settings.ledger.event_keep_s)
-
-
-def _files(settings: Settings, ours: str) -> Journal | None:
-    """Open the journal's files, if they are on this machine."""
-    journal = open_journal(journal_directory(settings)) if ours else None
-    return journal if journal is not None and journal.heads.id == ours else None
+    kept = settings.ledger
+    return Quiet(kept.closed_keep_s + MARGIN_S, kept.event_keep_s + MARGIN_S)
 
 
 def _zones(settings: Settings) -> Mapping[str, Zone]:

@@ -1,5 +1,6 @@
-"""The journal as who settles parked events asks it: one partition, in files and in the store.
+"""The journal of a store, asked for some of one partition: in its files and in the store.
 
+So ask those who settle parked events, and those who finish an old page of a re-rating.
 The stream has what came last, the files what was drained; together they are everything, if the
 files are those of this store and have what was trimmed. Where they are on another machine, the
 journal is known from the stream's first entry on.
@@ -8,10 +9,13 @@ journal is known from the stream's first entry on.
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from ocs.adapters.reels.reading import Journal
-from ocs.adapters.valkey.journal import ValkeyStream, posted
+from ocs.adapters.reels.reading import Journal, open_journal
+from ocs.adapters.valkey.connection import Connection
+from ocs.adapters.valkey.journal import ValkeyStream, journal_folder_id, posted
 from ocs.adapters.valkey.records import decode_moves
-from ocs.usecases.journal import NOWHERE, EntryId, Posted, RawEntry, StreamState, parse_id
+from ocs.bootstrap.stores import journal_directory
+from ocs.config.settings import Settings
+from ocs.usecases.journal import NOWHERE, EntryId, Posted, RawEntry, parse_id
 from ocs.usecases.parked_journal import FOR_EVER
 
 _PAGE: Final = 5_000
@@ -19,6 +23,18 @@ _LOOKS: Final = 3
 """How often it is begun again because the stream was trimmed meanwhile."""
 _NEVER: Final = 2**63 - 1
 """From when on a journal is known that was trimmed each time while it was read."""
+
+
+async def store_journal(settings: Settings, connection: Connection, reader: str) -> "StoreJournal":
+    """Give the journal of a store; its files count if they are on this machine."""
+    ours = await journal_folder_id(connection)
+    stream = ValkeyStream(connection, settings.ledger.partitions, reader)
+    return StoreJournal(stream, lambda: _files(settings, ours))
+
+
+def _files(settings: Settings, ours: str) -> Journal | None:
+    journal = open_journal(journal_directory(settings)) if ours else None
+    return journal if journal is not None and journal.heads.id == ours else None
 
 
 class StoreJournal:
@@ -52,15 +68,19 @@ class StoreJournal:
         since_ms: int,
         take: Callable[[Posted], None],
     ) -> tuple[int, bool]:
-        """Read once; from when on it is known, and whether nothing was trimmed meanwhile."""
+        """Read once; from when on it is known, and whether nothing was trimmed unread meanwhile.
+
+        What goes counts as read only if the files that have it were read this time.
+        """
         journal = self._open_files()
         state = await self._stream.state(partition)
         if state is None:
             return FOR_EVER, True
         after: EntryId = NOWHERE
         known_ms = FOR_EVER
+        filed = 0
         if state.gone and journal is not None and state.gone <= journal.end(partition).entries:
-            after = journal.end(partition).last
+            filed, after = journal.end(partition).entries, journal.end(partition).last
             _taken(partition, journal.history(partition, (since_ms, 0)), subjects, take)
         elif state.gone:
             known_ms = state.first[0]
@@ -69,18 +89,8 @@ class StoreJournal:
             after = parse_id(page[-1][0].decode())
             _taken(partition, page, subjects, take)
         later = await self._stream.state(partition)
-        return known_ms, _is_as_it_was(state, later, journal, partition)
-
-
-def _is_as_it_was(
-    before: StreamState, after: StreamState | None, journal: Journal | None, partition: int
-) -> bool:
-    """Tell whether nothing was trimmed that was not read from the files."""
-    if after is None:
-        return False
-    if after.gone == before.gone:
-        return True
-    return journal is not None and after.gone <= journal.end(partition).entries
+        is_whole = later is not None and state.gone <= later.gone <= max(state.gone, filed)
+        return known_ms, is_whole
 
 
 def _taken(

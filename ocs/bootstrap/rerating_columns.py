@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ocs.adapters.columns.charged_uses import Uses, rated_uses
-from ocs.adapters.columns.journal_uses import online_uses
+from ocs.adapters.columns.journal_uses import last_transactions, online_uses
 from ocs.adapters.columns.rerating import Comparer
 from ocs.adapters.columns.rerating_book import Book, BookInUse, Differences
 from ocs.bootstrap.pricing import opened_tariffs
@@ -23,7 +23,8 @@ from ocs.domain.generation import Generation
 from ocs.domain.plan import Plan
 from ocs.domain.plan_check import check_plan
 from ocs.domain.zones import zone_named
-from ocs.usecases.rerating import Compared, Outcome
+from ocs.usecases.rerating import Outcome
+from ocs.usecases.rerating_report import Compared
 
 _ID_BYTES: Final = 8
 
@@ -44,13 +45,14 @@ def done(settings: Settings, job: RerateJob) -> Rerated:
 def _done(settings: Settings, job: RerateJob, book: Book, stack: ExitStack) -> Rerated:
     """Finish what was begun, find the differences, and report or apply them."""
     adjustments = _adjustments(settings, job, book, stack)
-    finished = _finished(book, adjustments)
+    finished = _finished(job, book, adjustments)
     generation = stack.enter_context(opened_tariffs(settings))
     zones = {each.name: zone_named(each.zone) for each in settings.tenants}
     comparer = Comparer(generation, _plans(job, generation), zones, book.adjusted(job.selection))
     found, compared = _compared(job, book, comparer)
     told = Told(
         decided_ms=adjustments.now_ms() if adjustments else 0,
+        seen=last_transactions(job.export) if job.export else {},
         generation=generation.id,
         old_generations=found.old_generations(),
         selection=job.selection,
@@ -84,18 +86,19 @@ def _adjustments(
     return stack.enter_context(opened_adjustments(settings, book.id, pages))
 
 
-def _finished(book: Book, adjustments: Adjustments | None) -> tuple[Outcome, ...]:
+def _finished(job: RerateJob, book: Book, adjustments: Adjustments | None) -> tuple[Outcome, ...]:
     """Apply what an earlier run has decided and not ended."""
     outcomes: list[Outcome] = []
-    for page in book.pages():
-        if page.is_closed:
-            continue
+    begun = [page for page in book.pages() if not page.is_closed]
+    if job.leaves and job.leaves not in {page.name for page in begun}:
+        raise CannotStart(f"--leave: {job.leaves} is no page that is applied in part only")
+    for page in begun:
         if adjustments is None:
             raise CannotStart(
                 f"{page.name} is applied in part only, so what was charged is not known: give the"
                 " command that was interrupted again, with --apply"
             )
-        outcomes += adjustments.apply(page)
+        outcomes += adjustments.apply(page, leaves=page.name == job.leaves)
     return tuple(outcomes)
 
 

@@ -22,13 +22,18 @@ from ocs.adapters.valkey.directory import ValkeyDirectory
 from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.keys import PARTITIONS_KEY
-from ocs.adapters.valkey.ledger import ValkeyLedger
+from ocs.adapters.valkey.lanes import Lanes
+from ocs.adapters.valkey.ledger import EXPIRED_KEEP_S, ValkeyLedger
 from ocs.adapters.valkey.records import RECORD_FORM
 from ocs.config.settings import Durability, Settings
+from ocs.usecases.client_clocks import MARGIN_S
 
 START_PATIENCE_S = 5.0
 """For a store that is named by a URL and still starts; a command that asks for it waits so long."""
 
+_FIRST_PAUSE_S = 0.02
+_SIDE_PAUSE_S = 1.0
+"""Between attempts of a side link: of a store with few places left, the next is a main link's."""
 _SHARE_OF_LEDGER = 0.75
 """Of a request's time limit, what one ledger call may take with all its repeats."""
 
@@ -82,8 +87,13 @@ def store_url(settings: Settings) -> str:
     return named or f"unix://{quote(str(socket_path(store_directory(settings))))}"
 
 
-def make_connection(settings: Settings, url: str, client_name: str) -> Connection:
-    """Make a connection that is not started. Raises `AddressError` (a ValueError)."""
+def make_connection(
+    settings: Settings, url: str, client_name: str, *, beside: Connection | None = None
+) -> Connection:
+    """Make a connection that is not started. Raises `AddressError` (a ValueError).
+
+    `beside`: the main one, of which this is a side one: counted with it, and silent on faults.
+    """
     store = settings.store
     replicas = store.replicas if store.durability is Durability.REPLICATED else 0
     return Connection(
@@ -96,8 +106,11 @@ def make_connection(settings: Settings, url: str, client_name: str) -> Connectio
             confirm_replicas=replicas,
             confirm_ms=store.replica_timeout_ms,
             client_name=client_name,
+            first_pause_s=_FIRST_PAUSE_S if beside is None else _SIDE_PAUSE_S,
+            logs_faults=beside is None,
         ),
         library=assemble(),
+        counters=None if beside is None else beside.counters,
     )
 
 
@@ -119,10 +132,20 @@ async def open_stores(settings: Settings, *, first_start: bool = False) -> Async
         await connection.close()
 
 
-def make_ledger(settings: Settings, connection: Connection) -> ValkeyLedger:
+def make_ledger(
+    settings: Settings, connection: Connection, lanes: Lanes | None = None
+) -> ValkeyLedger:
+    """Make the ledger of a store; `lanes`: those of the connection, for many charges at a time."""
     # What is left of the time limit after the last attempt is for the rest of the request.
     patience_s = settings.charging.time_limit_ms / 1000 * _SHARE_OF_LEDGER
-    return ValkeyLedger(connection, settings.ledger.partitions, assemble(), patience_s=patience_s)
+    return ValkeyLedger(
+        connection,
+        settings.ledger.partitions,
+        assemble(),
+        lanes=lanes,
+        patience_s=patience_s,
+        expired_keep_s=max(EXPIRED_KEEP_S, settings.ledger.closed_keep_s + MARGIN_S),
+    )
 
 
 def begun_with(partitions: int) -> str:

@@ -24,10 +24,12 @@ from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUn
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.journal import journal_status
+from ocs.adapters.valkey.lanes import Lanes
 from ocs.adapters.valkey.ledger import ValkeyLedger
 from ocs.adapters.valkey.parked import waiting
 from ocs.bootstrap.emergency import Emergency
 from ocs.bootstrap.intake import WorkerIntake
+from ocs.bootstrap.shedding import Shedding
 from ocs.bootstrap.sources import dialects_of
 from ocs.bootstrap.specification import WorkerSpecification
 from ocs.bootstrap.stores import make_connection, make_ledger
@@ -83,10 +85,8 @@ class _Sockets(msgspec.Struct, frozen=True):
 def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> WorkerParts:
     """Put a worker together; called inside its event loop."""
     settings = specification.settings
-    connection = make_connection(
-        settings, specification.store_url, f"ocs-worker-{specification.slot}"
-    )
-    ledger = make_ledger(settings, connection)
+    connection, lanes = _connections(specification)
+    ledger = make_ledger(settings, connection, lanes)
     tariffs = Tariffs(open_generation(Path(specification.tariffs)))
     metrics = Metrics(version=__version__)
     readiness = Readiness(_checks(connection, tariffs))
@@ -94,6 +94,7 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
     charger = _charger(settings, connection, ledger, tariffs)
     emergency = Emergency(settings, ledger, charger, specification.slot)
     realtime = _realtime(specification, emergency.calls, metrics, authenticator)
+    shedding = Shedding(settings, connection, realtime)
     intake = WorkerIntake(settings, specification.slot)
     operations = Operations(
         readiness,
@@ -107,7 +108,8 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
             emergency=emergency.figures,
             intake=intake.figures,
             store=connection.counters,
-            store_waiting=lambda: connection.waiting,
+            store_waiting=lambda: lanes.waiting,
+            store_memory=shedding.figures,
             rates=tariffs.loaded,
         )
     )
@@ -123,13 +125,21 @@ def make_worker(specification: WorkerSpecification, sockets: _Sockets) -> Worker
         operations=HttpServer(operations_routes(operations), sockets.operations, limits),
         service=HttpServer(routes, sockets.service, limits, events=realtime),
         connect=partial(_connect, connection),
-        disconnect=partial(_disconnect, emergency, intake, connection),
+        disconnect=partial(_disconnect, emergency, intake, lanes, connection),
         use_tariffs=tariffs.use,
-        background=(sweeper.run, metrics.watch_loop, emergency.run, intake.run),
+        background=(sweeper.run, metrics.watch_loop, emergency.run, intake.run, shedding.run),
         set_draining=set_draining,
         drain_delay_s=settings.server.drain_delay_s,
         drain_s=settings.server.drain_s,
     )
+
+
+def _connections(specification: WorkerSpecification) -> tuple[Connection, Lanes]:
+    """Make the main connection to the store, and the lanes that begin with it."""
+    settings, url = specification.settings, specification.store_url
+    name = f"ocs-worker-{specification.slot}"
+    main = make_connection(settings, url, name)
+    return main, Lanes(main, partial(make_connection, settings, url, f"{name}-side", beside=main))
 
 
 def _connection_limits(settings: Settings) -> ConnectionLimits:
@@ -248,7 +258,7 @@ def _sweeper(
         workers=specification.slots,
     )
     return Sweeper(
-        Expiry(ledger, limits, lambda: connection.counters.reconnects),
+        Expiry(ledger, limits, lambda: connection.reconnects),
         rhythm,
         wall_ms=clock.wall_ms,
         monotonic_s=clock.monotonic_s,
@@ -288,9 +298,12 @@ async def _connect(connection: Connection) -> None:
         _log.error("there is no store, and nothing but emergency calls is granted: %s", error)
 
 
-async def _disconnect(emergency: Emergency, intake: WorkerIntake, connection: Connection) -> None:
+async def _disconnect(
+    emergency: Emergency, intake: WorkerIntake, lanes: Lanes, connection: Connection
+) -> None:
     await emergency.finish()
     intake.close()
+    await lanes.close()
     await connection.close()
 
 

@@ -33,6 +33,7 @@ from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
 
 _MS: Final = 1_000
 _NOT_DROPPED: Final = (Waits.OPEN, Waits.LATER)
+_GO_BY_THEMSELVES: Final = (*_NOT_DROPPED, Waits.AHEAD)
 _DROPPABLE: Final = tuple(
     sorted(
         {code.value for code in ResultCode}
@@ -89,7 +90,7 @@ def parked(
         show_json(summary)
     else:
         _show(summary)
-    if any(waiting.reason not in _NOT_DROPPED for waiting in summary.waiting):
+    if any(waiting.reason not in _GO_BY_THEMSELVES for waiting in summary.waiting):
         raise typer.Exit(1)
 
 

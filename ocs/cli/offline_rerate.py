@@ -28,7 +28,8 @@ from ocs.domain.money import format_money
 from ocs.domain.results import ResultCode
 from ocs.domain.zones import zone_named
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
-from ocs.usecases.rerating import By, Line, Outcome, Period, Selection
+from ocs.usecases.rerating import Outcome
+from ocs.usecases.rerating_report import By, Line, Period, Selection
 
 MOST_LINES: Final = 40
 """More cannot be read on one page; the files and --json have all."""
@@ -62,6 +63,10 @@ ApplyOption = Annotated[
     bool, typer.Option("--apply", help="Adjust the accounts; without it nothing changes.")
 ]
 
+LeaveOption = Annotated[
+    str, typer.Option(help="Leave alone what nobody can tell of this page, and do the rest of it.")
+]
+
 
 class _Asked(Struct, frozen=True):
     """The selection as it was written."""
@@ -92,6 +97,7 @@ def rerate(
     by: ByOption = By.DESTINATION,
     most: MostOption = 10,
     apply: ApplyOption = False,
+    leave: LeaveOption = "",
     config: ConfigOption = None,
     directory: DirectoryOption = None,
     store: StoreOption = "",
@@ -100,6 +106,8 @@ def rerate(
     """Rate a period again by other tariffs; with --apply adjust the accounts by the difference."""
     if not rated and online is None:
         raise fail("--of or --online: one of them is needed, or there is nothing", ASKED_WRONGLY)
+    if leave and not apply:
+        raise fail("--leave goes with --apply only", ASKED_WRONGLY)
     settings = _rated_by(settings_of(config, directory, store), tariffs)
     only = (each or () for each in (tenant, account, plan, destination, prefix))
     job = RerateJob(
@@ -111,12 +119,15 @@ def rerate(
         by=by,
         most=most,
         applies=apply,
+        leaves=leave,
     )
     done = _rerated(settings, job)
     if as_json:
         show_json(done)
     else:
         _show(done, by)
+    if leave and not any(each.code is ResultCode.OUTCOME_UNKNOWN for each in done.finished):
+        typer.echo(f"--leave was not needed: of {leave} all could be told", err=True)
     if any(each.code is not ResultCode.OK for each in (*done.finished, *done.outcomes)):
         raise typer.Exit(1)
 
@@ -225,16 +236,20 @@ def _show_outcomes(head: str, outcomes: Sequence[Outcome]) -> None:
     if not outcomes:
         return
     moved = [each for each in outcomes if each.code is ResultCode.OK]
-    refused = [each for each in outcomes if each.code is not ResultCode.OK]
-    typer.echo(f"{head}: {len(moved):,} accounts adjusted, {len(refused):,} refused")
+    others = [each for each in outcomes if each.code is not ResultCode.OK]
+    left = sum(each.code is ResultCode.OUTCOME_UNKNOWN for each in others)
+    told = f", {left:,} left alone" if left else ""
+    refused = len(others) - left
+    typer.echo(f"{head}: {len(moved):,} accounts adjusted, {refused:,} refused{told}")
     for code in sorted({each.currency for each in moved}):
         amounts = [each.amount for each in moved if each.currency == code]
         charged = sum(amount for amount in amounts if amount > 0)
         given = -sum(amount for amount in amounts if amount < 0)
         typer.echo(f"{_money(charged, code)} {code} charged, {_money(given, code)} given back")
-    for each in refused[:MOST_LINES]:
+    for each in others[:MOST_LINES]:
         amount = f"{_money(each.amount, each.currency)} {each.currency}"
-        typer.echo(f"refused: {each.tenant} {each.account} {amount}: {each.reason}", err=True)
+        word = "left alone" if each.code is ResultCode.OUTCOME_UNKNOWN else "refused"
+        typer.echo(f"{word}: {each.tenant} {each.account} {amount}: {each.reason}", err=True)
 
 
 def _money(amount: int, code: str) -> str:

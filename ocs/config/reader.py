@@ -232,8 +232,15 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Place, str]]:
             plan.plan()
         except ValueError as error:
             yield ("plans", number, ""), str(error)
-    if settings.store.replica_timeout_ms >= settings.store.timeout_ms:
+    yield from _unusable_store(settings)
+
+
+def _unusable_store(settings: Settings) -> Iterator[tuple[Place, str]]:
+    store = settings.store
+    if store.replica_timeout_ms >= store.timeout_ms:
         yield ("store", 0, "replica_timeout_ms"), "must be less than timeout_ms"
+    if store.shed_starts_percent > store.shed_percent:
+        yield ("store", 0, "shed_starts_percent"), "must not be greater than shed_percent"
 
 
 def _unusable_tenants(settings: Settings) -> Iterator[tuple[Place, str]]:

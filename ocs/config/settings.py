@@ -29,6 +29,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=1, le=31_536_000)]
 """A year at most: whoever writes more has mistaken the unit."""
+Percent = Annotated[int, Meta(ge=1, le=100)]
 SecondsOrNone = Annotated[int, Meta(ge=0, le=31_536_000)]
 Address = Annotated[str, Meta(max_length=255)]
 
@@ -66,6 +67,8 @@ class Store(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     binary: FilePath = ""
     durability: Durability = Durability.LOCAL
     maxmemory_mb: Annotated[int, Meta(ge=16)] = 1_024
+    shed_starts_percent: Percent = 70
+    shed_percent: Percent = 85
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
     connect_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 2_000
     max_waiting: Count = 10_000

@@ -12,8 +12,9 @@ price, a reply that is no result) goes on by itself, on the way that a single ev
 the others from nothing: its answer is handed back as one to come.
 
 Reported use is never dropped. What cannot be charged now (no such subscriber, no price, or an event
-so old that its session is forgotten) is parked in a stream, once, to be rated offline, and the
-answer says `settled: false`. Of an event with several services it is those without a price.
+of a time at which nobody could tell that it is a repeat, `client_clocks`) is parked in a stream,
+once, to be rated offline, and the answer says `settled: false`. Of an event with several services
+it is those without a price.
 """
 
 import asyncio
@@ -31,6 +32,17 @@ from ocs.domain.results import ResultCode
 from ocs.domain.wallet import Wallet
 from ocs.domain.zones import Zone
 from ocs.usecases.answer import Answer, AnswerOfOne
+from ocs.usecases.client_clocks import (
+    KEPT_THOUGH_AHEAD,
+    PUNCTUAL_MS,
+    TOO_FAR_AHEAD,
+    TOO_OLD,
+    TOO_OLD_TO_REFUND,
+    is_too_far_ahead,
+    remembered,
+    window_of,
+    with_lead,
+)
 from ocs.usecases.explaining import explained
 from ocs.usecases.finishing import (
     NOT_PRICED,
@@ -59,13 +71,6 @@ from ocs.usecases.preparing import Prepared, Preparer, info_text
 
 _STALE_TRIES: Final = 3
 """A wallet whose definitions change three times within one request is being edited by a machine."""
-_TOO_OLD: Final = (
-    "the event is older than sessions are remembered, so it may have been charged before; "
-    "it is kept for offline rating (is the sender's clock right?)"
-)
-_TOO_OLD_TO_REFUND: Final = (
-    "the event is older than one-shot events are remembered, so it may have been refunded before"
-)
 
 
 class ChargingSettings(Struct, frozen=True, kw_only=True):
@@ -102,12 +107,8 @@ class Charger:
         self._payers = Payers(directory, plans)
         self._tariffs = tariffs
         self._clock_ms = clock_ms
-        limits = settings.limits
-        self._keep_ms = {
-            kind: 1000 * (limits.event_keep_s if kind is Kind.EVENT else limits.closed_keep_s)
-            for kind in Kind
-        }
-        self._preparer = Preparer(settings.limits, settings.zones)
+        self._window = window_of(settings.limits)
+        self._preparer = Preparer(remembered(settings.limits), settings.zones)
         self._one_shot = OneShot(ledger, self._preparer, refunds_any=settings.refunds_any)
 
     def charge(self, event: Event) -> Awaitable[Answer]:
@@ -163,8 +164,13 @@ class Charger:
 
     def _prepared(self, event: Event, payment: Payment, tariffs: Generation) -> Prepared:
         """Prepare an event. One that is old opens no session: it may have had one."""
-        opens = (event.may_open or event.kind is not Kind.UPDATE) and not self._is_old(event)
-        return self._preparer.prepare(event, payment, tariffs, opens=opens)
+        now_ms = self._clock_ms()
+        is_old = self._window.is_old(event, now_ms)
+        opens = (event.may_open or event.kind is not Kind.UPDATE) and not is_old
+        prepared = self._preparer.prepare(event, payment, tariffs, opens=opens)
+        if event.reported_ms - now_ms <= PUNCTUAL_MS:
+            return prepared
+        return replace(prepared, call=with_lead(prepared.call, event, now_ms))
 
     def _begin_slowly(self, event: Event) -> Awaitable[Answer]:
         # A task, so that of many events these too go on beside each other.
@@ -197,7 +203,9 @@ class Charger:
                 return await self._one_shot.balance(event, payment, self._clock_ms())
             return checked(await self._debit(replace(event, dry_run=True), payment, tariffs))
         if not event.reverses and self._is_old(event):
-            return refuse(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD_TO_REFUND)
+            return refuse(event, ResultCode.REPEAT_EXPIRED, reason=TOO_OLD_TO_REFUND)
+        if not event.reverses and is_too_far_ahead(event, self._clock_ms()):
+            return invalid(event, "event_time", TOO_FAR_AHEAD)
         return await self._one_shot.refund(event, payment, tariffs)
 
     async def _debit(self, event: Event, payment: Payment, tariffs: Generation) -> Answer:
@@ -246,17 +254,26 @@ class Charger:
     # --- What cannot be charged ------------------------------------------------------------------
 
     def _is_old(self, event: Event) -> bool:
-        return self._clock_ms() - event.reported_ms > self._keep_ms[event.kind]
+        return self._window.is_old(event, self._clock_ms())
 
     async def _unknown_session(self, event: Event, prepared: Prepared) -> Answer:
         session, code = prepared.payment.session, prepared.code
         if self._is_old(event):
             await self._park(LATE, event, session)
-            return refuse(event, ResultCode.REPEAT_EXPIRED, reason=_TOO_OLD, settled=False)
+            return refuse(event, ResultCode.REPEAT_EXPIRED, reason=TOO_OLD, settled=False)
+        if prepared.call.only_repeats:
+            return await self._too_far_ahead(event, session)
         by_reference = event.session_ref and prepared.payment.plan is None
         if code is ResultCode.OK or by_reference:
             code = ResultCode.UNKNOWN_SESSION
         return await self._refuse(event, code, session)
+
+    async def _too_far_ahead(self, event: Event, session: SessionKey) -> Answer:
+        if event.used_units == 0 or event.dry_run:
+            return invalid(event, "event_time", TOO_FAR_AHEAD)
+        await self._park(LATE, event, session)
+        refusal = invalid(event, "event_time", KEPT_THOUGH_AHEAD)
+        return replace(refusal, settled=False)
 
     async def _refuse(self, event: Event, code: ResultCode, session: SessionKey) -> Answer:
         """Refuse before the ledger; reported use is parked."""

@@ -5,8 +5,9 @@
       └ the lease                                      └ from here on it counts
 
 Nothing is removed from a stream before a commit covers it, a checkpoint does, and it is older than
-`keep_ms`: the store reads entries back for reversals. So whatever is killed at whatever point, the
-next one reads on from the last commit, and each entry is written once, in its order.
+`keep_ms`: the store reads entries back for reversals. (When its memory runs short they leave
+earlier, see `keeping`.) So whatever is killed at whatever point, the next one reads on from the
+last commit, and each entry is written once, in its order.
 
 Three things stop a partition until somebody looks, and are told, while the others go on: entries
 are gone that were never written; the store has forgotten some that were (it was put back to an
@@ -33,12 +34,15 @@ from ocs.usecases.journal import (
     StreamState,
     parse_id,
 )
+from ocs.usecases.keeping import Keeping
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
 
 BATCH: Final = 5_000
 """Entries of a partition read at a time: some 3 MB."""
 CHECKPOINT_STEP: Final = 20_000
 """Entries that checkpoints are taken further by in one pass: below a second's work."""
+CHECKPOINTS: Final = 64
+"""Taken in one pass, for each is read and written whole; the others follow in the next passes."""
 
 
 class Standing(StrEnum):
@@ -54,6 +58,8 @@ class Standing(StrEnum):
 class DrainRules(Struct, frozen=True, kw_only=True):
     """`keep_ms`: how long the store keeps what is safe; `checkpoint_ms`: between two checkpoints.
 
+    Both are less while the store's memory is short: nothing leaves it that no checkpoint covers.
+
     `renew_s`: how old the lease may become within a pass.
     """
 
@@ -64,9 +70,13 @@ class DrainRules(Struct, frozen=True, kw_only=True):
 
 
 class _Seen(Struct):
-    """What is known of a partition since this drainer has the lease."""
+    """What is known of a partition since this drainer has the lease.
+
+    `length` are the entries of its stream, `waiting` those of them that are not written.
+    """
 
     first: EntryId
+    length: int
     waiting: int
     checkpoint_at_ms: int
 
@@ -92,6 +102,7 @@ class Drainer:
         self._well_at_ms = 0
         self._lag_ms = 0
         self._extent = (0, 0)
+        self._keeping = Keeping(rules.keep_ms)
         self._seen: dict[int, _Seen] = {}
 
     async def begin(self) -> Standing:
@@ -125,6 +136,7 @@ class Drainer:
                 await self._renew()
             if self.standing is Standing.DRAINING:
                 self._reels.commit()
+                await self._look_at_memory()
                 behind = self._take_checkpoints()
                 await self._trim()
                 self._extent = self._reels.extent()
@@ -182,9 +194,10 @@ class Drainer:
         if partition not in self._seen:
             if not await self._stream.claim(partition, self._epoch):
                 raise LeaseLost(f"partition {partition} is drained by somebody else")
-            self._seen[partition] = _Seen(state.first, 0, 0)
+            self._seen[partition] = _Seen(state.first, 0, 0, 0)
         seen = self._seen[partition]
-        seen.first, seen.waiting = state.first, state.added - position.entries
+        seen.first, seen.length = state.first, state.length
+        seen.waiting = state.added - position.entries
         wrong = _discrepancy(state, position)
         if wrong:
             self._stop(partition, wrong)
@@ -214,21 +227,38 @@ class Drainer:
 
     # --- What is safe ---------------------------------------------------------------------------
 
+    async def _look_at_memory(self) -> None:
+        oldest_ms = min((seen.first[0] for seen in self._seen.values()), default=self._store_ms)
+        entries = sum(seen.length for seen in self._seen.values())
+        self._keeping.look(await self._stream.memory(), entries, self._store_ms - oldest_ms)
+
     def _take_checkpoints(self) -> bool:
         """Take those further that are due; whether one of them has more to go."""
-        most = CHECKPOINT_STEP
-        for partition, seen in self._seen.items():
-            is_due = self._store_ms - seen.checkpoint_at_ms >= self._rules.checkpoint_ms
-            if not is_due or partition in self.stopped:
-                continue
+        most, left = CHECKPOINT_STEP, CHECKPOINTS
+        for partition, seen in self._due():
             if most <= 0:
                 return True
             before = self._reels.checkpoint(partition).entries
             if before < self._reels.position(partition).entries:
+                if not left:
+                    return False
+                left -= 1
                 most -= self._advance(partition, most) - before
             if most > 0:
                 seen.checkpoint_at_ms = self._store_ms
         return most <= 0
+
+    def _due(self) -> list[tuple[int, _Seen]]:
+        """Return the partitions whose checkpoints are due, those first that wait longest."""
+        every_ms = self._rules.checkpoint_ms
+        if self._keeping.is_short:
+            every_ms = min(every_ms, self._keeping.keep_ms)
+        due = [
+            (partition, seen)
+            for partition, seen in self._seen.items()
+            if self._store_ms - seen.checkpoint_at_ms >= every_ms and partition not in self.stopped
+        ]
+        return sorted(due, key=lambda each: each[1].checkpoint_at_ms)
 
     def _advance(self, partition: int, most: int) -> int:
         try:
@@ -240,7 +270,7 @@ class Drainer:
 
     async def _trim(self) -> None:
         """Remove from the streams what is written, in a checkpoint, and no longer needed."""
-        needed = (self._store_ms - self._rules.keep_ms, 0)
+        needed = (self._store_ms - self._keeping.keep_ms, 0)
         for partition, seen in self._seen.items():
             if seen.first >= needed or partition in self.stopped:
                 continue
@@ -267,6 +297,7 @@ class Drainer:
             reel_bytes=reel_bytes,
             stopped=len(self.stopped),
             faults=self.faults,
+            keep_ms=self._keeping.keep_ms,
         )
 
     async def _tell(self) -> None:

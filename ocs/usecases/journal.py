@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from ocs.usecases.ports import ChargeResult
+from ocs.usecases.shedding import StoreMemory
 from ocs.usecases.verification import Change, Entry
 
 EntryId = tuple[int, int]
@@ -115,6 +116,10 @@ class Stream(Protocol):
         """Remove entries below an id; how many went. Raises `LeaseLost` for a past epoch."""
         ...
 
+    async def memory(self) -> StoreMemory:
+        """Say how full the store's memory is."""
+        ...
+
     async def tell(self, status: "JournalStatus") -> None:
         """Leave in the store how it stands."""
         ...
@@ -161,7 +166,7 @@ class JournalStatus(Struct, frozen=True):
 
     `standing` is a `draining.Standing`. `at_ms` is when the last pass ended well, 0 for none yet;
     `lag_ms` how long the entry that waited longest in it had to wait. `stopped` are partitions that
-    are not drained until somebody looks.
+    are not drained until somebody looks. `keep_ms`: how long the store keeps entries at present.
     """
 
     standing: str
@@ -175,6 +180,7 @@ class JournalStatus(Struct, frozen=True):
     reel_bytes: int
     stopped: int
     faults: int
+    keep_ms: int = 0
 
 
 Numbers = Mapping[str, Mapping[str, tuple[int, int]]]

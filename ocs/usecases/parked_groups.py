@@ -57,6 +57,11 @@ class Group(Struct, frozen=True):
         return max(parked.ref.at_ms for parked in self.events)
 
     @property
+    def told_ms(self) -> int:
+        """When the last of them was, by the client's clock."""
+        return max(parked.event.reported_ms for parked in self.events if parked.event is not None)
+
+    @property
     def oldest_ms(self) -> int:
         """When the first of them was, by the client's clock or ours."""
         return min(

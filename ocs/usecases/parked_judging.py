@@ -62,6 +62,8 @@ class Quiet(Struct, frozen=True):
 
     As long as the ledger remembers them: what a client sends again until then may be charged as it
     comes, and is then found in the journal; what it sends later is late, and does not go past it.
+    They count from when an event came, and from its own time if its client's clock is ahead: before
+    that it would not be late.
     """
 
     session_s: int
@@ -86,17 +88,20 @@ class Judge:
         self._generation = generation
         self._quiet = quiet
 
-    async def over(self, group: Group, now_ms: int) -> Group | None:
+    async def over(self, group: Group, now_ms: int) -> Group | Waits:
         """Give a group that nothing more is to come of, with the mark of its session."""
         quiet = self._quiet
         wait_s = quiet.event_s if group.is_one_shot else quiet.session_s
-        if now_ms < group.last_ms + _MS * wait_s:
-            return None
+        quiet_since_ms = now_ms - _MS * wait_s
+        if quiet_since_ms < group.last_ms:
+            return Waits.OPEN
         if group.payment is None:
             return group
+        if quiet_since_ms < group.told_ms:
+            return Waits.AHEAD
         looked = await self._store.look(group.payment.session)
         if looked.is_live and not group.is_one_shot:
-            return None
+            return Waits.OPEN
         return replace(group, mark=looked.mark)
 
     async def judge(self, group: Group, charged: Charged | None, chunk: str) -> Judged:

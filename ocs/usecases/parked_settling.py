@@ -187,8 +187,8 @@ class ParkedRun:
         for some in _parts(groups):
             told = await asyncio.gather(*(self._judge.over(group, now_ms) for group in some))
             for group, looked_at in zip(some, told, strict=True):
-                if looked_at is None:
-                    await self._leave(group.events, Waits.OPEN)
+                if isinstance(looked_at, Waits):
+                    await self._leave(group.events, looked_at)
                 else:
                     over.append(looked_at)
         return over

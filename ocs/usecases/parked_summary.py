@@ -17,6 +17,7 @@ class Waits(StrEnum):
     """Why an event stays parked, beside the codes of `ResultCode` that say why it has no price."""
 
     OPEN = "OPEN"
+    AHEAD = "AHEAD"
     NOT_KNOWN = "NOT_KNOWN"
     NO_PLAN = "NO_PLAN"
     NO_WALLET = "NO_WALLET"

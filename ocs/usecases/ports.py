@@ -95,6 +95,8 @@ class ChargeLimits(Struct, frozen=True, array_like=True, gc=False):
     """Open sessions of one wallet."""
     held_elsewhere_validity_s: int = 30
     """Validity when money is merely held by other sessions."""
+    lead_s: int = 0
+    """By how much the client's clock is ahead: for so much longer the request is remembered."""
 
 
 class WalletKey(Struct, frozen=True, gc=False):
@@ -118,7 +120,8 @@ class ChargeCall(Struct, frozen=True, gc=False):
 
     `request_number` is -1 where `request_key` identifies the request instead.
     `wallet_version` is 0 when the caller knows only of the money bucket `main`.
-    `can_open` is false when the event lacks what a start needs.
+    `can_open` is false when the event lacks what a start needs. `only_repeats`: what is not known
+    already is not charged, as if there were no such session.
     `info` is opaque and is kept in the journal entry (JSON text; who called whom, and the rest).
     """
 
@@ -136,6 +139,7 @@ class ChargeCall(Struct, frozen=True, gc=False):
     limits: ChargeLimits
     services: tuple[ServiceCall, ...]
     info: str = ""
+    only_repeats: bool = False
 
 
 class ServiceResult(Struct, frozen=True, array_like=True, gc=False):
@@ -256,10 +260,34 @@ class SessionView(Struct, frozen=True, kw_only=True):
     last: ChargeResult | None
 
 
+class AdjustedUse(Struct, frozen=True):
+    """A use that was charged online, and what a re-rating charges for it more (below zero: less).
+
+    `begun_by` is the transaction with which it began.
+    """
+
+    session: SessionKey
+    rating_group: str
+    begun_by: str
+    amount: int
+
+
+class Adjusts(Struct, frozen=True):
+    """For which uses a page of a re-rating moves an amount.
+
+    `seen` is the last transaction of the wallet's partition that the page knows of.
+    """
+
+    page: str
+    seen: str
+    uses: tuple[AdjustedUse, ...]
+
+
 class CreditCall(Struct, frozen=True, kw_only=True):
     """Add to (or, below zero, take from) one bucket, once per `reference`.
 
-    `fingerprint` is what makes two orders of one reference the same; empty: bucket and amount.
+    `fingerprint` is what makes two orders of one reference the same; empty: bucket and amount. What
+    adjusts uses moves nothing if something of the wallet was reversed that its page has not seen.
     """
 
     wallet: WalletKey
@@ -268,10 +296,11 @@ class CreditCall(Struct, frozen=True, kw_only=True):
     reference: str
     reason: str = "top-up"
     fingerprint: str = ""
+    adjusts: Adjusts | None = None
 
 
 class CreditReply(Struct, frozen=True, kw_only=True):
-    """OK, or NO_CREDIT (a debit below the floor), CONFLICT (reference used otherwise).
+    """OK, or NO_CREDIT (a debit below the floor), CONFLICT (reference used otherwise; or `why`).
 
     UNKNOWN_SUBSCRIBER stands for a wallet or bucket that does not exist. `amount` is what moved,
     when the reference was new.
@@ -282,6 +311,7 @@ class CreditReply(Struct, frozen=True, kw_only=True):
     left: int = 0
     hit: bool = False
     amount: int = 0
+    why: str = ""
 
 
 class ReverseCall(Struct, frozen=True, kw_only=True):
@@ -299,7 +329,8 @@ class ReverseReply(Struct, frozen=True, kw_only=True):
     """OK; or UNKNOWN_SESSION or CONFLICT, and `why`, for people.
 
     UNKNOWN_SESSION: the journal has no such transaction of this wallet, or not any more. CONFLICT:
-    it is not over yet, or it is no charge.
+    it is not over yet, or it is no charge, or a re-rating has moved something for its session.
+    What one has moved for a one-shot event goes back with it.
     `hit`: it was reversed before; the other fields are those of that time. `amount` is the money
     that went back, `units` what went back to buckets of units; below zero where the charge itself
     had given back.

@@ -28,93 +28,23 @@ what the first one had moved for them).
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
 from itertools import islice
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from ocs.domain.money import MAX_AMOUNT
+from ocs.domain.money import MAX_AMOUNT, currency, format_money
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN
-from ocs.usecases.crediting import MAX_REFERENCE, CreditKind
-from ocs.usecases.ports import Account, CreditCall, CreditReply, Directory, WalletKey
+from ocs.usecases.crediting import MAX_REFERENCE
+from ocs.usecases.ports import Account, Adjusts, CreditCall, CreditReply, Directory, WalletKey
 
+MOST_TOLD: Final = 20
+"""Accounts that a message names."""
 AT_ONCE: Final = 100
 """Adjustments that are on their way to the store at once: a millisecond of its time."""
 RESUMED_FOR_MS: Final = 29 * 86_400_000
-"""How long a page may be gone on with: the ledger remembers its references for 30 days."""
-
-
-class Period(Struct, frozen=True):
-    """From an instant up to, and without, another one."""
-
-    from_ms: int
-    to_ms: int
-
-
-class Selection(Struct, frozen=True, kw_only=True):
-    """Which uses are rated again: by tenant the period in which they began; empty means any.
-
-    `prefixes` are those of the called number, `destinations` what it was charged as.
-    """
-
-    periods: Mapping[str, Period]
-    accounts: tuple[str, ...] = ()
-    plans: tuple[str, ...] = ()
-    destinations: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
-
-
-class By(StrEnum):
-    """What a report tells differences apart by."""
-
-    DESTINATION = "destination"
-    ACCOUNT = "account"
-    DAY = "day"
-
-
-class Line(Struct, frozen=True):
-    """The uses of one kind whose price changes. `due` is what of the difference may be applied."""
-
-    tenant: str
-    currency: str
-    key: str
-    uses: int
-    old: int
-    new: int
-    difference: int
-    due: int
-
-
-class Biggest(Struct, frozen=True):
-    """One use whose price changes by much."""
-
-    tenant: str
-    account: str
-    source: str
-    use_id: str
-    destination: str
-    units: int
-    currency: str
-    old: int
-    new: int
-    difference: int
-
-
-class Compared(Struct, frozen=True, kw_only=True):
-    """What rating again came to. `uses` were compared, of which the price of `changed` differs.
-
-    `left_out` are uses that were not compared, by why; `not_applied` those that are not put right
-    although their price differs or cannot be told.
-    """
-
-    uses: int
-    changed: int
-    left_out: Mapping[str, int]
-    not_applied: Mapping[str, int]
-    lines: Sequence[Line]
-    biggest: Sequence[Biggest]
+"""How long a page is gone on with by the ledger's word: it remembers references for 30 days."""
 
 
 class Due(Struct, frozen=True, order=True):
@@ -132,6 +62,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What became of the adjustment of an account. OK: it has moved, now or before.
 
     `transaction_id` is empty where nothing was to be moved, because the differences cancel out.
+    OUTCOME_UNKNOWN: nobody can tell, so its uses are left alone from now on.
     """
 
     tenant: str
@@ -143,6 +74,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     code: ResultCode
     transaction_id: str = ""
     reason: str = ""
+
+
+Whose = tuple[str, str, str, str]
+"""An account as a page names it: tenant, account, wallet group, currency."""
 
 
 class Page(Protocol):
@@ -160,6 +95,10 @@ class Page(Protocol):
 
     def dues(self) -> Sequence[Due]:
         """Say what each account is due."""
+        ...
+
+    def adjusts(self, dues: Sequence[Due]) -> Mapping[Whose, Adjusts]:
+        """Say for which uses that were charged online the amounts of some accounts are."""
         ...
 
     def outcomes(self) -> Sequence[Outcome]:
@@ -198,6 +137,24 @@ class Bookmark(Protocol):
         ...
 
 
+class Fates(Struct, frozen=True):
+    """What is known of adjustments: those that have moved, by which transaction.
+
+    Of `unknown` nobody can tell, and why; all others have not moved.
+    """
+
+    moved: Mapping[Whose, str]
+    unknown: Mapping[Whose, str]
+
+
+class Journal(Protocol):
+    """What is known of adjustments that the ledger may have forgotten."""
+
+    async def fates(self, page: str, decided_ms: int, dues: Sequence[Due]) -> Fates:
+        """Look up adjustments of a page."""
+        ...
+
+
 class Adjuster(Protocol):
     """The part of the ledger that adjusts."""
 
@@ -217,10 +174,13 @@ class CannotApply(Exception):
 class Adjusting:
     """The use case. It may be asked to apply the same page as often as one likes."""
 
-    def __init__(self, adjuster: Adjuster, directory: Directory, bookmark: Bookmark) -> None:
+    def __init__(
+        self, adjuster: Adjuster, directory: Directory, bookmark: Bookmark, journal: Journal
+    ) -> None:
         self._adjuster = adjuster
         self._directory = directory
         self._bookmark = bookmark
+        self._journal = journal
 
     async def check(self, book: str, pages: Mapping[str, bool]) -> None:
         """Hold a book against what the store knows: each must have what the other one says moved.
@@ -258,42 +218,66 @@ class Adjusting:
         """Read the clock by which pages are decided."""
         return await self._adjuster.store_ms()
 
-    async def apply(self, page: Page) -> Sequence[Outcome]:
+    async def apply(self, page: Page, *, leaves: bool = False) -> Sequence[Outcome]:
         """Move what is due and did not move yet; the outcomes of all accounts of the page.
 
-        Raises `CannotApply`, and what the ledger raises: do it again.
+        `leaves`: leave alone what nobody can tell of. Raises `CannotApply`, and what ledger and
+        journal raise: do it again.
         """
-        done = list(page.outcomes())
-        known = {_whose(each) for each in done}
-        dues = (due for due in page.dues() if _whose(due) not in known)
         had = await self._bookmark.add(page.name)
         if had != page.name:
             raise CannotApply(
                 f"a re-rating was applied meanwhile as {had}, from a copy of this folder: go on"
                 " with that one"
             )
-        for some in _batches(dues):
-            await self._check_age(page)
-            outcomes = await asyncio.gather(*(self._moved(page.name, due) for due in some))
-            page.note(outcomes)
-            done += outcomes
+        since_ms = page.decided_ms
+        if await self._is_forgotten(since_ms):
+            since_ms = await self.now_ms()
+            page.note(await self._looked_up(page, leaves=leaves))
+        for some in _batches(iter(_left(page))):
+            if await self._is_forgotten(since_ms):
+                raise CannotApply(f"{page.name} has become too old meanwhile: begin again")
+            adjusts = page.adjusts(some)
+            moving = (self._moved(page.name, due, adjusts.get(whose(due))) for due in some)
+            page.note(await asyncio.gather(*moving))
         page.close()
-        return done
+        return page.outcomes()
 
-    async def _check_age(self, page: Page) -> None:
-        if await self._adjuster.store_ms() - page.decided_ms > RESUMED_FOR_MS:
+    async def _is_forgotten(self, since_ms: int) -> bool:
+        """Tell whether the ledger may have forgotten something that was moved since."""
+        return await self.now_ms() - since_ms > RESUMED_FOR_MS
+
+    async def _looked_up(self, page: Page, *, leaves: bool) -> list[Outcome]:
+        """Give the outcomes of all that is not simply to be moved. Raises `CannotApply`."""
+        dues = _left(page)
+        fates = await self._journal.fates(page.name, page.decided_ms, dues)
+        noted = {each.transaction_id for each in page.outcomes()}
+        moved = {who: entry for who, entry in fates.moved.items() if entry not in noted}
+        unknown = {**dict.fromkeys(fates.moved.keys() - moved, _OF_ANOTHER), **fates.unknown}
+        if unknown and not leaves:
             raise CannotApply(
-                f"{page.name} was begun too long ago: the ledger may have forgotten what it moved;"
-                " look the accounts up in the journal that it does not tell of"
+                _untold(page, [due for due in dues if whose(due) in unknown], unknown)
             )
+        return [
+            *(
+                _outcome(due, ResultCode.OK, transaction_id=moved[whose(due)])
+                for due in dues
+                if whose(due) in moved
+            ),
+            *(
+                _outcome(due, ResultCode.OUTCOME_UNKNOWN, f"{_LEFT_ALONE}: {unknown[whose(due)]}")
+                for due in dues
+                if whose(due) in unknown
+            ),
+        ]
 
-    async def _moved(self, page: str, due: Due) -> Outcome:
+    async def _moved(self, page: str, due: Due, adjusts: Adjusts | None) -> Outcome:
         account = await self._directory.account(due.tenant, due.account)
-        reference = f"rerate {page} {due.account}"
+        reference = reference_of(page, due)
         refusal = _refusal(account, due, reference)
         if refusal is not None:
             return _outcome(due, *refusal)
-        if due.amount == 0:
+        if due.amount == 0 and adjusts is None:
             return _outcome(due, ResultCode.OK)
         reply = await self._adjuster.credit(
             CreditCall(
@@ -301,17 +285,54 @@ class Adjusting:
                 bucket=MAIN,
                 amount=-due.amount,
                 reference=reference,
-                reason=CreditKind.ADJUST,
+                reason=reference,
+                adjusts=adjusts,
             )
         )
-        return _outcome(due, reply.code, _REASONS.get(reply.code, ""), reply.transaction_id)
+        reason = reply.why or _REASONS.get(reply.code, "")
+        return _outcome(due, reply.code, reason, reply.transaction_id)
 
 
+_LEFT_ALONE: Final = "nobody can tell whether it was adjusted"
+_OF_ANOTHER: Final = "what it could have been is noted as another one's"
 _REASONS: Final = {
     ResultCode.NO_CREDIT: "this would take the balance below its floor",
     ResultCode.CONFLICT: "its reference was used for another amount",
     ResultCode.UNKNOWN_SUBSCRIBER: "the account has no wallet",
 }
+
+
+def reference_of(page: str, due: Due) -> str:
+    """Spell the reference of an adjustment; the journal has it as its reason."""
+    return f"rerate {page} {due.account}"
+
+
+def whose(each: Due | Outcome) -> Whose:
+    """Say of which account it is."""
+    return each.tenant, each.account, each.wallet_group, each.currency
+
+
+def _left(page: Page) -> list[Due]:
+    """Give what is due of a page and has no outcome yet."""
+    known = {whose(each) for each in page.outcomes()}
+    return [due for due in page.dues() if whose(due) not in known]
+
+
+def _untold(page: Page, unknown: Sequence[Due], whys: Mapping[Whose, str]) -> str:
+    """Say what stands in the way of a page, and what can be done."""
+    named = ", ".join(
+        f"{due.tenant} {due.account} {format_money(due.amount, currency(due.currency))}"
+        f" {due.currency}"
+        for due in unknown[:MOST_TOLD]
+    )
+    more = f" and {len(unknown) - MOST_TOLD:,} more" if len(unknown) > MOST_TOLD else ""
+    why = "; ".join(sorted(set(whys.values()))[:MOST_TOLD])
+    return (
+        f"{page.name} was decided too long ago, and the journal does not tell of {len(unknown):,}"
+        f" of its accounts whether they were adjusted: {named}{more} ({why}). Do it where"
+        f" the files of the journal are (journal.folder), or give --leave {page.name}: these are"
+        " left alone from then on, and the rest of it is done"
+    )
 
 
 def _refusal(account: Account | None, due: Due, reference: str) -> tuple[ResultCode, str] | None:
@@ -338,10 +359,6 @@ def _outcome(due: Due, code: ResultCode, reason: str = "", transaction_id: str =
         transaction_id=transaction_id if moved else "",
         reason=reason,
     )
-
-
-def _whose(each: Due | Outcome) -> tuple[str, str, str, str]:
-    return each.tenant, each.account, each.wallet_group, each.currency
 
 
 def _batches(dues: Iterator[Due]) -> Iterator[list[Due]]:

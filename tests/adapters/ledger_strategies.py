@@ -112,6 +112,7 @@ def limits() -> st.SearchStrategy[ChargeLimits]:
         max_ring_s=st.sampled_from([0, 180]),
         life_units=st.sampled_from([86_400, 86_400, 100]),
         max_sessions=st.sampled_from([1_000, 2]),
+        lead_s=st.sampled_from([0, 0, 0, 7_200]),
     )
 
 
@@ -148,6 +149,7 @@ class Trouble:
     answer_s: int | None = None
     answered: bool = False
     can_open: bool = True
+    only_repeats: bool = False
     dry_run: bool = False
     stale: int = 0
 
@@ -161,6 +163,7 @@ def troubles() -> st.SearchStrategy[Trouble]:
         answer_s=st.sampled_from([None, None, 0, 5, 60]),
         answered=st.booleans(),
         can_open=st.sampled_from([True] * 7 + [False]),
+        only_repeats=st.sampled_from([False] * 9 + [True]),
         dry_run=st.sampled_from([False] * 7 + [True]),
         stale=st.sampled_from([0] * 9 + [1]),
     )

@@ -316,7 +316,7 @@ MUTANTS = (
     Mutant(
         "an unknown session is opened",
         "charge.lua",
-        "if before == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end",
+        "if can_open ~= 1 and (before == 'none' or can_open == 2) then return 'UNKNOWN_SESSION' end",
         "",
     ),
     Mutant(

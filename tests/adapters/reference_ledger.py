@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
 from ocs.domain.session import Row, State, row
+from ocs.domain.wallet import MAIN
 from ocs.usecases.ports import (
     ChargeCall,
     ChargeResult,
@@ -48,6 +49,8 @@ from tests.adapters.reference_records import (
     Numbers,
     Session,
     Wallet,
+    adjusted_with,
+    age_of,
     put_back,
     request_of,
     wallet_of,
@@ -145,7 +148,10 @@ class ReferenceLedger:
             )
         if call.bucket not in current.buckets:
             return CreditReply(code=ResultCode.UNKNOWN_SUBSCRIBER)
+        if call.adjusts and self._has_reversed(call.wallet, call.adjusts.seen):
+            return CreditReply(code=ResultCode.CONFLICT, why="it was reversed since")
         wallet = deepcopy(current)
+        wallet.adjusted += [call.adjusts] if call.adjusts else []
         numbers = wallet.buckets[call.bucket]
         after = numbers.left + call.amount
         if call.amount < 0 and after - numbers.held < wallet.floor(call.bucket):
@@ -162,6 +168,9 @@ class ReferenceLedger:
         return CreditReply(
             code=ResultCode.OK, transaction_id=transaction_id, left=after, amount=call.amount
         )
+
+    def _has_reversed(self, wallet: WalletKey, seen: str) -> bool:
+        return age_of(seen) < age_of(self.books.last_reversals.get(wallet, ""))
 
     async def reverse(self, call: ReverseCall) -> ReverseReply:
         if call.transaction_id in self.books.reversed:
@@ -182,14 +191,19 @@ class ReferenceLedger:
                 service.meter.paid.clear()
                 service.meter.taken.clear()
         wallet = self.books.copy(call.wallet)
+        adjusted, page = adjusted_with(wallet, entry)
+        if page:
+            return ReverseReply(code=ResultCode.CONFLICT)
         wallet.last_ms = max(self.now_ms, wallet.last_ms)
         units = put_back(wallet, entry)
+        wallet.pay_in(MAIN, adjusted)
         reply = ReverseReply(
             code=ResultCode.OK,
             transaction_id=self.books.next_id(),
-            amount=entry.money,
+            amount=entry.money + adjusted,
             units=units,
         )
+        self.books.last_reversals[call.wallet] = reply.transaction_id
         self.books.reversed[call.transaction_id] = reply
         self.books.write("reverse", call.wallet, wallet, None)
         return reply
@@ -226,7 +240,8 @@ class ReferenceLedger:
         expired = deepcopy(live)
         for service in expired.services.values():
             give_back(wallet, service)
-        expired.state, expired.forget_ms = State.EXPIRED, now_ms + EXPIRED_KEEP_MS
+        expired.state = State.EXPIRED
+        expired.forget_ms = max(expired.known_ms, now_ms + EXPIRED_KEEP_MS)
         wallet.open_sessions.discard(session)
         self.books.sessions[session] = expired
         self.books.write("expire", wallet_of(session), wallet, session)
@@ -318,7 +333,7 @@ def _seen_before(session: Session, call: ChargeCall) -> Reply | None:
 
 def _unknown(session: Session, call: ChargeCall) -> bool:
     """Whether this is of a session that nobody has heard of, and cannot be opened by it."""
-    return session.state is State.NONE and not call.can_open
+    return call.only_repeats or (session.state is State.NONE and not call.can_open)
 
 
 def _next_state(line: Row, session: Session, results: list[ServiceResult]) -> State:
@@ -338,12 +353,19 @@ def _set_times(call: ChargeCall, session: Session, now_ms: int) -> None:
         talking_s = [units + limits.max_ring_s + 60 for units in granted]
         session.deadline_ms = now_ms + max([2 * limits.validity_s, *talking_s]) * SECOND_MS
     else:
+        used = any(s.meter.elapsed or s.meter.charged for s in session.services.values())
         keep_s = limits.closed_keep_s
-        if session.state is State.REFUSED:
-            keep_s = limits.refused_keep_s
         if call.kind is Kind.EVENT:
             keep_s = max(keep_s, limits.event_keep_s)
-        session.forget_ms = now_ms + keep_s * SECOND_MS
+        elif session.state is State.REFUSED and not used:
+            keep_s = limits.refused_keep_s
+            session.forget_ms = max(session.forget_ms, now_ms + keep_s * SECOND_MS)
+            return
+        session.forget_ms = max(session.forget_ms, now_ms + keep_s * SECOND_MS)
+    keep_s = limits.event_keep_s if call.kind is Kind.EVENT else limits.closed_keep_s
+    known_ms = now_ms + (keep_s + limits.lead_s) * SECOND_MS
+    session.known_ms = max(session.known_ms, known_ms)
+    session.forget_ms = max(session.forget_ms, session.known_ms)
 
 
 def _code_of_all(codes: list[ResultCode]) -> ResultCode:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from ocs.domain.events import Kind
 from ocs.domain.session import State
 from ocs.domain.wallet import MAIN, Bucket, BucketKind
 from ocs.usecases.ports import (
+    Adjusts,
     BucketBalance,
     CdrFate,
     ChargeCall,
@@ -56,6 +58,8 @@ class Wallet:
     open_sessions: set[SessionKey] = field(default_factory=set)
     references: dict[str, tuple[str, int, str, int]] = field(default_factory=dict)
     """Of each credit: bucket, amount, transaction id, left afterwards."""
+    adjusted: list[Adjusts] = field(default_factory=list)
+    """What re-ratings have moved for uses that were charged online."""
     cdrs: dict[tuple[str, int, str], tuple[str, CdrFate, int]] = field(default_factory=dict)
     """Of each CDR (account, day, id) that is known: chunk, fate, amount."""
 
@@ -135,6 +139,8 @@ class Session:
     deadline_ms: int = 0
     forget_ms: int = 0
     """When the record of a session that is over is dropped."""
+    known_ms: int = 0
+    """Until when each of its requests must be told from its repeat."""
     results: list[Kept] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -229,6 +235,33 @@ def put_back(wallet: Wallet, entry: Entry) -> int:
     return units
 
 
+def adjusted_with(wallet: Wallet, entry: Entry) -> tuple[int, str]:
+    """What re-ratings have moved for an event; for a session, by which page (empty: by none).
+
+    A session that has begun by then is the entry's, if it has its name.
+    """
+    moved = Counter[tuple[SessionKey, str, str]]()
+    pages = {}
+    for page in wallet.adjusted:
+        for use in page.uses:
+            is_its_own = use.begun_by == entry.transaction_id
+            began = use.session == entry.session and age_of(use.begun_by) < age_of(
+                entry.transaction_id
+            )
+            if is_its_own or (began and entry.what != Kind.EVENT):
+                key = use.session, use.rating_group, use.begun_by
+                moved[key] += use.amount
+                pages[key] = page.page
+    if entry.what == Kind.EVENT:
+        return sum(moved.values()), ""
+    return 0, next((pages[key] for key, amount in moved.items() if amount), "")
+
+
+def age_of(transaction_id: str) -> int:
+    """Transactions are counted."""
+    return int(transaction_id.split("-")[1]) if transaction_id else 0
+
+
 def wallet_of(session: SessionKey) -> WalletKey:
     return WalletKey(session.tenant, session.wallet_group)
 
@@ -242,6 +275,7 @@ class Books:
     journal: list[Entry] = field(default_factory=list)
     reversed: dict[str, ReverseReply] = field(default_factory=dict)
     """What became of each transaction that was taken back."""
+    last_reversals: dict[WalletKey, str] = field(default_factory=dict)
 
     def copy(self, key: WalletKey) -> Wallet:
         return deepcopy(self.wallets[key])

@@ -17,8 +17,10 @@ import pytest
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from tests.adapters import (
     test_ledger,
+    test_ledger_adjusted,
     test_ledger_changes,
     test_ledger_debits,
+    test_ledger_memory,
     test_ledger_money,
     test_ledger_parked,
     test_ledger_prices,
@@ -30,6 +32,7 @@ from tests.adapters import (
 from tests.adapters.debit_mutants import DEBIT_MUTANTS
 from tests.adapters.ledgers import RealBench, real_bench
 from tests.adapters.lua_mutants import MUTANTS, Mutant
+from tests.adapters.memory_mutants import MEMORY_MUTANTS
 from tests.adapters.parked_mutants import PARKED_MUTANTS
 from tests.adapters.price_mutants import PRICE_MUTANTS
 from tests.adapters.report_mutants import REPORT_MUTANTS
@@ -53,6 +56,7 @@ def table_tests() -> Iterator[tuple[str, Case]]:
     tests |= vars(test_ledger_short_ways) | vars(test_ledger_reports)
     tests |= vars(test_ledger_reversal) | vars(test_ledger_services) | vars(test_ledger_changes)
     tests |= vars(test_ledger_debits) | vars(test_ledger_parked)
+    tests |= vars(test_ledger_memory) | vars(test_ledger_adjusted)
     for name, test in tests.items():
         if not name.startswith("test_") or "bench" not in signature(test).parameters:
             continue
@@ -94,10 +98,16 @@ async def test_the_script_as_it_is_passes(store_server: EmbeddedStore) -> None:
     assert await first_failure(store_server.url, {}) == ""
 
 
+ALL_MUTANTS = (
+    *(*MUTANTS, *PRICE_MUTANTS, *SHORT_WAY_MUTANTS, *REPORT_MUTANTS),
+    *(*DEBIT_MUTANTS, *PARKED_MUTANTS, *MEMORY_MUTANTS),
+)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mutant",
-    MUTANTS + PRICE_MUTANTS + SHORT_WAY_MUTANTS + REPORT_MUTANTS + DEBIT_MUTANTS + PARKED_MUTANTS,
+    ALL_MUTANTS,
     ids=lambda mutant: mutant.name.replace(" ", "-"),
 )
 async def test_a_fault_is_caught(mutant: Mutant, store_server: EmbeddedStore) -> None:

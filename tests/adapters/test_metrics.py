@@ -9,12 +9,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ocs.adapters import metrics as module
 from ocs.adapters.measured import MeasuredCharger
-from ocs.adapters.metrics import EmergencyFigures, IntakeFigures, Metrics, RatesLoaded, Sources
+from ocs.adapters.metrics import (
+    EmergencyFigures,
+    IntakeFigures,
+    MemoryFigures,
+    Metrics,
+    RatesLoaded,
+    Sources,
+)
 from ocs.domain.events import Event, Kind, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer, AnswerOfOne, ServiceAnswer
 from ocs.usecases.journal import JournalStatus
 from ocs.usecases.ports import LedgerUnavailable
+from ocs.usecases.shedding import StoreMemory
 
 
 def event(kind: Kind = Kind.START, usage_type: str = "voice", asks: int | None = 60) -> Event:
@@ -252,6 +260,11 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
             ),
             store=store,
             store_waiting=lambda: 6,
+            store_memory=lambda: MemoryFigures(
+                memory=StoreMemory(750, 1_000),
+                shedding={Kind.START: True, Kind.EVENT: False},
+                shed={Kind.START: 4, Kind.UPDATE: 0, Kind.EVENT: 2},
+            ),
             rates=lambda: loaded,
         )
     )
@@ -275,6 +288,12 @@ EXPECTED = {
     "ocs_store_commands_total{outcome=sent}": 9,
     "ocs_store_commands_total{outcome=refused}": 1,
     "ocs_store_waiting{}": 6,
+    "ocs_store_memory_used_bytes{}": 750,
+    "ocs_store_memory_limit_bytes{}": 1_000,
+    "ocs_store_memory_shedding{op=start}": 1,
+    "ocs_store_memory_shedding{op=event}": 0,
+    "ocs_store_memory_shed_events_total{op=start}": 4,
+    "ocs_store_memory_shed_events_total{op=event}": 2,
     "ocs_store_reconnects_total{}": 2,
     "ocs_store_timeouts_total{}": 3,
     "ocs_store_unconfirmed_total{}": 5,
@@ -288,7 +307,7 @@ EXPECTED = {
 }
 
 
-def test_without_tariffs_and_without_intake_there_is_nothing_to_say_of_them() -> None:
+def idle(memory: StoreMemory | None) -> Metrics:
     metrics = Metrics(version="0")
     metrics.read_from(
         Sources(
@@ -297,11 +316,30 @@ def test_without_tariffs_and_without_intake_there_is_nothing_to_say_of_them() ->
             intake=lambda: None,
             store=Counted(),
             store_waiting=lambda: 0,
+            store_memory=lambda: MemoryFigures(memory=memory, shedding={}, shed={}),
             rates=lambda: None,
         )
     )
+    return metrics
 
-    assert not any("rates" in name or "cdr" in name for name in samples(metrics))
+
+def test_without_tariffs_and_without_intake_there_is_nothing_to_say_of_them() -> None:
+    found = samples(idle(None))
+
+    assert not any("rates" in name or "cdr" in name for name in found)
+
+
+@pytest.mark.parametrize(
+    ("memory", "shown"),
+    [
+        (None, set()),
+        (StoreMemory(5, 0), {"ocs_store_memory_used_bytes{}"}),  # a share of 0 would be alarming
+    ],
+)
+def test_memory_is_shown_as_far_as_it_is_known(memory: StoreMemory | None, shown: set[str]) -> None:
+    found = samples(idle(memory))
+
+    assert {name for name in found if "memory" in name and name.startswith("ocs")} == shown
 
 
 def test_no_label_holds_a_number() -> None:

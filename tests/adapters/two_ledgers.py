@@ -168,6 +168,7 @@ class TwoLedgers:
             answered=trouble.answered and kind is not Kind.EVENT,
             dry_run=trouble.dry_run,
             can_open=trouble.can_open,
+            only_repeats=trouble.only_repeats,
             limits=self.limits,
             services=tuple(
                 self._service(kind, session, use, known=trouble.can_open) for use in uses

@@ -14,7 +14,7 @@ from ocs.adapters.valkey.journal import ValkeyStream, moves_of
 from ocs.bootstrap.parked_journal import StoreJournal
 from ocs.usecases.addresses import session_address
 from ocs.usecases.draining import Drainer, DrainRules, Standing
-from ocs.usecases.journal import Posted, StreamState
+from ocs.usecases.journal import EntryId, Posted, RawEntry, StreamState
 from ocs.usecases.parked_journal import FOR_EVER
 from tests.usecases.charging_desk import EUR
 from tests.usecases.parked_scene import PARTITIONS, Scene, opened
@@ -135,6 +135,51 @@ async def test_what_is_trimmed_meanwhile_is_read_from_the_files(
 
     monkeypatch.setattr(ValkeyStream, "state", state)
     assert await requests(scene, lambda: journals[0]) == (["1", "2"], FOR_EVER)
+
+
+async def test_the_first_trim_ever_while_the_store_is_read(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files have what went; but they were not read, as nothing had gone before."""
+    await charge(scene, 1, 2)
+    journal = await drain(scene, tmp_path)
+    read = ValkeyStream.read
+    looks = 0
+
+    async def trimmed(
+        self: ValkeyStream, partition: int, after: EntryId, count: int
+    ) -> list[RawEntry]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await trim(scene)
+        return await read(self, partition, after, count)
+
+    monkeypatch.setattr(ValkeyStream, "read", trimmed)
+    assert await requests(scene, lambda: journal) == (["1", "2"], FOR_EVER)
+    assert looks > 1
+
+
+async def test_another_trim_while_it_is_read_behind_the_files(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes was read from them: there is no need to begin again."""
+    await charge(scene, 1, 2, 3)
+    journal = await drain(scene, tmp_path)
+    await trim(scene, keeps=1)
+    read = ValkeyStream.state
+    looks = 0
+
+    async def state(self: ValkeyStream, partition: int) -> StreamState | None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            await trim(scene)
+        return await read(self, partition)
+
+    monkeypatch.setattr(ValkeyStream, "state", state)
+    assert await requests(scene, lambda: journal) == (["1", "2", "3"], FOR_EVER)
+    assert looks == 2
 
 
 async def test_what_is_trimmed_each_time_while_it_is_read_is_not_known(

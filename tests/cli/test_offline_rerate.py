@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -209,8 +210,8 @@ def test_half_of_what_was_decided_is_finished_first(
     ann, bob = desk.left("ann"), desk.left("bob")
     moved = Adjusting._moved
 
-    async def lost(self: Adjusting, page: str, due: Due) -> Outcome:
-        outcome = await moved(self, page, due)
+    async def lost(self: Adjusting, page: str, due: Due, *rest: Any) -> Outcome:
+        outcome = await moved(self, page, due, *rest)
         if due.account == "bob":
             raise LedgerUnavailable("the link is gone")
         return outcome

@@ -16,8 +16,9 @@ from ocs.bootstrap.stores import open_stores
 from ocs.config.reader import read_settings
 from ocs.config.settings import Settings
 from ocs.domain.events import Event, ServiceUse
+from ocs.domain.results import ResultCode
 from ocs.usecases.draining import Drainer, DrainRules
-from ocs.usecases.ports import ReverseCall
+from ocs.usecases.ports import ReverseCall, ReverseReply
 from tests.cli.rerate_desk import COLUMNS, GERMANY, HEAD, RerateDesk
 from tests.cli.terminal import Terminal
 from tests.usecases.charging_desk import ALICE, Desk, told
@@ -52,10 +53,23 @@ class OnlineDesk(RerateDesk):
         }
         return read_settings(self.config, environment)
 
-    def charge(self, *events: Event, reverse: int = -1) -> None:
-        """Charge events in their order; reverse one of them at the end."""
+    def one(self, kind: str, number: int = 0, **fields: Any) -> Event:
+        """An event of the desk's time, of a call to Germany."""
+        times = {"event_ms": self.at_ms, "reported_ms": self.at_ms}
+        return told(kind, number, rated_number=GERMANY, **times, **fields)
 
-        async def charge() -> None:
+    def reverse(self, transaction_id: str) -> ReverseReply:
+        async def reverse() -> ReverseReply:
+            async with open_stores(self.settings) as stores:
+                call = ReverseCall(wallet=ALICE, transaction_id=transaction_id)
+                return await stores.ledger.reverse(call)
+
+        return asyncio.run(reverse())
+
+    def charge(self, *events: Event, reverse: int = -1) -> list[str]:
+        """Charge events in their order; reverse one of them at the end. Returns transactions."""
+
+        async def charge() -> list[str]:
             with opened_tariffs(self.settings) as generation:
                 async with open_stores(self.settings) as stores:
                     plan = self.settings.plans[0].plan()
@@ -70,8 +84,9 @@ class OnlineDesk(RerateDesk):
                             wallet=ALICE, transaction_id=answers[reverse].transaction_id
                         )
                         assert (await stores.ledger.reverse(call)).amount > 0
+                    return [answer.transaction_id for answer in answers]
 
-        asyncio.run(charge())
+        return asyncio.run(charge())
 
     def export(self, to: str = "export") -> str:
         """Drain the journal and export it."""
@@ -163,6 +178,57 @@ def test_what_was_given_back_is_left_alone(desk: OnlineDesk) -> None:
     assert done["compared"]["not_applied"] == {"a transaction of it was reversed": 1}
     (outcome,) = done["outcomes"]
     assert (outcome["account"], outcome["uses"]) == ("alice", 1)
+
+
+def test_an_event_that_was_adjusted_is_reversed_with_it(desk: OnlineDesk) -> None:
+    """As if it had never been, whatever it costs by then; and nothing moves for it any more."""
+    (transaction,) = desk.charge(desk.one("event", asks=60, session_id="e"))
+    export = desk.export()
+    for tariffs in ("cheap", "dear"):
+        desk.rerate(tariffs, "--online", export, "--apply")
+    assert desk.left("alice") < 1_000
+    assert desk.reverse(transaction).code is ResultCode.OK
+    assert desk.left("alice") == 1_000
+    (outcome,) = desk.rerate("cheap", "--online", export, "--apply", expect=1)["outcomes"]
+    assert (outcome["code"], "export it again" in outcome["reason"]) == ("CONFLICT", True)
+    done = desk.rerate("cheap", "--online", desk.export("later"), "--apply")
+    assert (done["page"], desk.left("alice")) == ("", 1_000)
+    desk.terminal.run("verify", *desk.place)
+
+
+def test_a_session_that_was_adjusted_is_reversed_when_that_was_taken_back(
+    desk: OnlineDesk,
+) -> None:
+    asks = {"asks": 60, "session_id": "s"}
+    transactions = desk.charge(
+        desk.one("update", 0, used=60, **asks), desk.one("release", 1, used=90, session_id="s")
+    )
+    export = desk.export()
+    desk.rerate("cheap", "--online", export, "--apply")
+    moved = desk.left("alice")
+    for transaction in transactions:
+        reply = desk.reverse(transaction)
+        assert (reply.code, "re-rating 0001-" in reply.why) == (ResultCode.CONFLICT, True)
+    assert desk.left("alice") == moved
+    desk.rerate("old", "--online", export, "--apply")
+    assert [desk.reverse(each).code for each in transactions] == [ResultCode.OK] * 2
+    assert desk.left("alice") == 1_000
+
+
+def test_of_an_export_that_is_older_than_a_reversal_nothing_is_moved(desk: OnlineDesk) -> None:
+    """For that account; the same from a new export leaves out what was reversed."""
+    transactions = desk.charge(
+        *(desk.one("release", 0, used=60, session_id=name) for name in ("kept", "gone"))
+    )
+    export = desk.export()
+    desk.reverse(transactions[1])
+    left = desk.left("alice")
+    (outcome,) = desk.rerate("cheap", "--online", export, "--apply", expect=1)["outcomes"]
+    assert (outcome["code"], desk.left("alice")) == ("CONFLICT", left)
+    done = desk.rerate("cheap", "--online", desk.export("later"), "--apply")
+    assert done["compared"]["not_applied"] == {"a transaction of it was reversed": 1}
+    assert [(each["code"], each["uses"]) for each in done["outcomes"]] == [("OK", 1)]
+    assert desk.reverse(transactions[0]).code is ResultCode.CONFLICT
 
 
 def test_what_a_bucket_of_units_paid_is_left_alone(desk: OnlineDesk) -> None:

@@ -104,6 +104,12 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
             "[store]\ntimeout_ms = 50\nreplica_timeout_ms = 50",
             ":9: store.replica_timeout_ms: must be less than timeout_ms",
         ),
+        ("[store]\nshed_percent = 101", ":8: store.shed_percent: expected int <= 100"),
+        ("[store]\nshed_starts_percent = 0", ":8: store.shed_starts_percent: expected int >= 1"),
+        (
+            "[store]\nshed_starts_percent = 86",
+            ":8: store.shed_starts_percent: must not be greater than shed_percent",
+        ),
         (
             '[[plans]]\nname = "p"\ntariffs = ["t"]\nquota_units = { voice = 4000 }',
             (
@@ -123,6 +129,13 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     assert problems(tmp_path, LEAST.strip() + "\n\n" + text.lstrip()) == [expected]
+
+
+def test_starts_and_the_rest_may_be_shed_from_one_threshold_on(tmp_path: Path) -> None:
+    for percent in (1, 60, 100):
+        text = f"[store]\nshed_starts_percent = {percent}\nshed_percent = {percent}\n"
+        store = read_settings(written(tmp_path, LEAST + text), {}).store
+        assert store.shed_starts_percent == store.shed_percent == percent
 
 
 def test_a_token_is_a_hash_and_never_repeated_in_a_message(tmp_path: Path) -> None:

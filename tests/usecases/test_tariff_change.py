@@ -127,8 +127,9 @@ async def test_where_no_price_changes_parts_are_one(desk: Desk) -> None:
         assert (await steady.charge(start)).services[0].tariff_change_ms == 0
         update = told("update", 1, use, usage_type="data", session_id=session_id)
         assert (await steady.charge(update)).services[0].settled_amount == 20
-    await desk.charge(told("start", 0, asks=60))
-    call = await desk.charge(told("update", 1, ServiceUse("0", 61, 0, before_units=60)))
+    now = {"event_ms": desk.now_ms, "reported_ms": desk.now_ms}
+    await desk.charge(told("start", 0, asks=60, **now))
+    call = await desk.charge(told("update", 1, ServiceUse("0", 61, 0, before_units=60), **now))
     assert call.services[0].settled_units == 61
 
 

@@ -20,7 +20,7 @@ import polars as pl
 
 from ocs.adapters.columns.bills import ENDED_MS
 from ocs.usecases.ports import DAY_MS
-from ocs.usecases.rerating import Selection
+from ocs.usecases.rerating_report import Selection
 from ocs.usecases.settling_cdrs import Settled
 
 USES: Final[dict[str, Any]] = {

@@ -24,7 +24,7 @@ import polars as pl
 
 from ocs.adapters.columns.charged_uses import ONLINE, USES, Uses, told_as_fault, wanted
 from ocs.domain.usage import VOICE
-from ocs.usecases.rerating import Selection
+from ocs.usecases.rerating_report import Selection
 from ocs.usecases.settling_cdrs import Settled
 
 OPEN: Final = "open"
@@ -52,6 +52,18 @@ def online_uses(folder: Path, selection: Selection, left_out: Counter[str]) -> I
         is_over = pl.col("settled") != OPEN
         left_out.update(uses.filter(~is_over)["settled"].to_list())
         yield uses.filter(is_over)
+
+
+def last_transactions(folder: Path) -> dict[str, str]:
+    """Say up to which transaction an export knows each partition; by the partition's label."""
+    last: dict[str, str] = {}
+    for partition in sorted(folder.glob(_ENTRIES)):
+        parts = sorted(partition.glob("*.parquet"))
+        with told_as_fault(partition):
+            ids = pl.scan_parquet(parts[-1], hive_partitioning=False).select("transaction_id")
+            (found,) = ids.last().collect()["transaction_id"]
+        last[found.partition("-")[0]] = found
+    return last
 
 
 _READ: Final = (

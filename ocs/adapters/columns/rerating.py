@@ -64,10 +64,16 @@ DIFFERENCES: Final[dict[str, Any]] = {
 }
 """One use whose price differs. `day` is that of the tenant's clocks; `destination` the old one."""
 
-ADJUSTED: Final[dict[str, Any]] = {"h1": pl.UInt64, "h2": pl.UInt64, "adjusted_amount": pl.Int64}
-"""What was moved for a use, by the two hashes of its key."""
+ADJUSTED: Final[dict[str, Any]] = {
+    "h1": pl.UInt64,
+    "h2": pl.UInt64,
+    "adjusted_amount": pl.Int64,
+    "is_left_alone": pl.Boolean,
+}
+"""What was moved for a use, by the two hashes of its key; and whether nobody can tell of a part."""
 
 NOT_TOLD_TRUNK: Final = "the price depends on the trunk, which the journal does not tell"
+LEFT_ALONE: Final = "nobody can tell whether a page has adjusted it"
 PRICE_CHANGES: Final = "the price changes while it goes on"
 _OTHER_CURRENCY: Final = "the price is in another currency"
 _OK: Final = ResultCode.OK.value
@@ -106,7 +112,10 @@ class Comparer:
         rows = self._doubted(uses).hstack(prices).with_columns(*key_hashes())
         known = rows.join(self._adjusted, on=["h1", "h2"], how="left", maintain_order="left")
         judged = (
-            known.with_columns(pl.col("adjusted_amount").fill_null(0))
+            known.with_columns(
+                pl.col("adjusted_amount").fill_null(0),
+                doubt=pl.when("is_left_alone").then(pl.lit(LEFT_ALONE)).otherwise("doubt"),
+            )
             .with_columns(
                 code=pl.when(_IS_FOREIGN).then(pl.lit(_FAILED)).otherwise("new_code"),
                 old_amount=pl.col("charged_amount") + pl.col("adjusted_amount"),

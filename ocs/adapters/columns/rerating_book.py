@@ -20,7 +20,8 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,11 +30,13 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
-from ocs.adapters.columns.charged_uses import KEY
+from ocs.adapters.columns.charged_uses import KEY, ONLINE
 from ocs.adapters.columns.rated_files import synced
 from ocs.adapters.columns.rerating import ADJUSTED, DIFFERENCES, key_hashes
 from ocs.domain.results import ResultCode
-from ocs.usecases.rerating import Biggest, By, Due, Line, Outcome, Selection
+from ocs.usecases.ports import AdjustedUse, Adjusts, SessionKey
+from ocs.usecases.rerating import Due, Outcome, Whose, whose
+from ocs.usecases.rerating_report import Biggest, By, Line, Selection
 
 _ID_BYTES: Final = 8
 _BOOK: Final = "book.json"
@@ -48,6 +51,10 @@ _KEYS: Final = {
     By.DAY: pl.col("day").cast(pl.String),
 }
 _WHO: Final = ("tenant", "account", "wallet_group", "currency")
+_MOVED: Final = ("use_id", "part", "difference")
+_WHOSE: Final = dict.fromkeys(_WHO, pl.String)
+_COUNTED: Final = frozenset({ResultCode.OK, ResultCode.OUTCOME_UNKNOWN})
+"""Outcomes of accounts that are adjusted, or may be."""
 _SUM: Final = pl.col("difference").cast(pl.Int128).sum()
 ADJUSTMENTS: Final[dict[str, Any]] = {
     **{name: DIFFERENCES[name] for name in (*KEY, "wallet_group", "day", "used_ms", "currency")},
@@ -55,7 +62,7 @@ ADJUSTMENTS: Final[dict[str, Any]] = {
     "transaction_id": pl.String,
     "page": pl.String,
 }
-"""What was moved for a use: `amount` was charged, below zero given back."""
+"""What was moved for a use: `amount` was charged, below zero given back; null: nobody can tell."""
 
 
 class BookInUse(Exception):
@@ -68,6 +75,7 @@ class _About(Struct, frozen=True):
 
 class _Decided(Struct, frozen=True):
     decided_ms: int
+    seen: dict[str, str] = {}
 
 
 class Differences:
@@ -164,8 +172,7 @@ class BookPage:
 
     @property
     def decided_ms(self) -> int:
-        text = (self.folder / _REPORT).read_bytes()
-        return msgspec.json.decode(text, type=_Decided).decided_ms
+        return self._decided().decided_ms
 
     @property
     def is_begun(self) -> bool:
@@ -179,6 +186,21 @@ class BookPage:
 
     def dues(self) -> Sequence[Due]:
         return self.differences.dues()
+
+    def adjusts(self, dues: Sequence[Due]) -> Mapping[Whose, Adjusts]:
+        seen = self._decided().seen
+        wanted = pl.LazyFrame([whose(due) for due in dues], schema=_WHOSE, orient="row")
+        online = self.differences.rows().filter("applies", pl.col("source") == ONLINE)
+        found = online.join(wanted, on=_WHO, how="semi").collect(engine="streaming")
+        uses = defaultdict[Whose, list[AdjustedUse]](list)
+        for *who, session_id, part, amount in found.select(*_WHO, *_MOVED).iter_rows():
+            tenant, account, group, currency = who
+            begun_by, _, rating_group = part.partition("/")
+            key = SessionKey(tenant, group, account, session_id)
+            uses[tenant, account, group, currency].append(
+                AdjustedUse(key, rating_group, begun_by, amount)
+            )
+        return {who: _adjusts(self.name, seen, some) for who, some in uses.items()}
 
     def outcomes(self) -> Sequence[Outcome]:
         """As `Page.outcomes`; a line that a kill cut short does not count."""
@@ -199,21 +221,31 @@ class BookPage:
         self._whole_bytes += len(lines)
 
     def close(self) -> None:
-        moved = [
-            (each.tenant, each.account, each.wallet_group, each.currency, each.transaction_id)
+        counted = [
+            (each.tenant, each.account, each.wallet_group, each.currency, each.transaction_id,
+             each.code is ResultCode.OK)
             for each in self.outcomes()
-            if each.code is ResultCode.OK
-        ]
-        names = (*_WHO, "transaction_id")
-        accounts = pl.LazyFrame(moved, schema=dict.fromkeys(names, pl.String), orient="row")
+            if each.code in _COUNTED
+        ]  # fmt: skip
+        schema = {**dict.fromkeys((*_WHO, "transaction_id"), pl.String), "is_known": pl.Boolean}
+        accounts = pl.LazyFrame(counted, schema=schema, orient="row")
         rows = self.differences.rows().filter("applies").join(accounts, on=_WHO)
-        adjusted = rows.with_columns(amount="difference", page=pl.lit(self.name))
+        amount = pl.when("is_known").then("difference")
+        adjusted = rows.with_columns(amount=amount, page=pl.lit(self.name))
         new = self.folder / f"new-{_ADJUSTMENTS}"
         kept = adjusted.select(pl.col(name).cast(kind) for name, kind in ADJUSTMENTS.items())
         kept.sink_parquet(new, compression="zstd")
         synced(new)
         new.replace(self.folder / _ADJUSTMENTS)
         synced(self.folder)
+
+    def _decided(self) -> _Decided:
+        return msgspec.json.decode((self.folder / _REPORT).read_bytes(), type=_Decided)
+
+
+def _adjusts(page: str, seen: Mapping[str, str], uses: Sequence[AdjustedUse]) -> Adjusts:
+    """Put together the uses of one account, which are all of one partition."""
+    return Adjusts(page, seen.get(uses[0].begun_by.partition("-")[0], ""), tuple(uses))
 
 
 class Book:
@@ -259,7 +291,10 @@ class Book:
         ]
         rows = pl.scan_parquet(files, hive_partitioning=False).filter(pl.any_horizontal(near))
         sums = rows.select(*key_hashes(), "amount").group_by("h1", "h2")
-        found = sums.agg(pl.col("amount").sum().alias("adjusted_amount"))
+        found = sums.agg(
+            pl.col("amount").sum().alias("adjusted_amount"),
+            pl.col("amount").is_null().any().alias("is_left_alone"),
+        )
         return found.collect(engine="streaming").select(*ADJUSTED)
 
     def begin(self) -> Differences:

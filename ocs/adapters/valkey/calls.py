@@ -46,7 +46,7 @@ _pack_long: Final = Form("<I").pack
 _pack_short: Final = Form("<H").pack
 _pack_number: Final = Form("<d").pack
 _pack_at: Final = Form("<dI").pack
-_pack_limits: Final = Form("<9d").pack
+_pack_limits: Final = Form("<10d").pack
 
 _read_one: Final = Form("<BBqqqqqBqqqBHH").unpack_from
 _ONE_BYTES: Final = Form("<BBqqqqqBqqqBHH").size
@@ -62,6 +62,8 @@ _KINDS: Final = {
     kind: (bytes((len(kind),)) + kind.encode(), short_text(kind.value)) for kind in Kind
 }
 """Each kind as the call names it, and as the journal does."""
+_ONLY_REPEATS: Final = 2
+"""In the place of what says whether a session may be opened."""
 _FLAG_MORE: Final = 8
 """In the flags of a use: prices before and behind a change follow."""
 _TOLD_BYTES: Final = 12
@@ -71,6 +73,7 @@ _TOLD_BYTES: Final = 12
 class Desk(Struct, frozen=True, gc=False):
     """Where the charges of one account go: what is the same in all of them, ready to be sent."""
 
+    partition: int
     label: str
     """The partition's, with which transaction ids begin."""
     sessions: str
@@ -98,6 +101,7 @@ class Desk(Struct, frozen=True, gc=False):
 def make_desk(function: str, wallet: str, sessions: str, keys: Keys) -> Desk:
     """Prepare for the charges of an account; `function` is the full name of `charge`."""
     return Desk(
+        keys.partition,
         keys.label,
         sessions,
         keys.session(sessions).encode(),
@@ -126,7 +130,7 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
             call.answer_ms,
             call.answered,
             call.dry_run,
-            call.can_open,
+            _ONLY_REPEATS if call.only_repeats else call.can_open,
         ),
         _limits(call.limits),
         _pack_two(8 + len(request) + len(fingerprint), len(request)),

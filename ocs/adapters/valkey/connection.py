@@ -84,6 +84,8 @@ class ConnectionSettings:
     confirm_replicas: int = 0
     confirm_ms: int = 50
     client_name: str = "ocs"
+    # Side links break with the main one: once is enough to be told.
+    logs_faults: bool = True
 
     def __post_init__(self) -> None:
         if self.confirm_replicas and self.confirm_ms >= self.limits.timeout_s * 1000:
@@ -99,10 +101,15 @@ class Connection:
         *,
         settings: ConnectionSettings | None = None,
         library: FunctionLibrary | None = None,
+        counters: Counters | None = None,
     ) -> None:
-        """Raises `AddressError` for a URL that names no store."""
+        """Raises `AddressError` for a URL that names no store.
+
+        `counters`: those of another connection, which then count what happens on both.
+        """
         self.address: StoreAddress = parse_address(url)
-        self.counters = Counters()
+        self.counters = counters or Counters()
+        self.reconnects = 0
         self.last_fault = ""
         self._settings = settings or ConnectionSettings()
         self._library = library
@@ -212,7 +219,7 @@ class Connection:
 
     async def _keep_connected(self) -> None:
         pause_s = self._settings.first_pause_s
-        links = 0
+        was_linked = False
         while True:
             try:
                 link = await self._open()
@@ -223,16 +230,17 @@ class Connection:
                 continue
             pause_s = self._settings.first_pause_s
             self._hand_out(link)
-            links += 1
-            self.counters.reconnects = links - 1
+            self.reconnects += was_linked
+            self.counters.reconnects += was_linked
+            was_linked = True
             await link.closed.wait()
             self._link = None
             self.last_fault = link.lost_because
-            _log.warning("lost the store at %s: %s", self.address, link.lost_because)
+            self._tell(logging.WARNING, "lost the store at", link.lost_because)
 
     def _hand_out(self, link: Pipeline) -> None:
         if self.last_fault:
-            _log.info("connected to the store at %s", self.address)
+            self._tell(logging.INFO, "connected to the store at")
         self.last_fault = ""
         self._link = link
         for waiter in self._waiters:
@@ -242,13 +250,18 @@ class Connection:
     def _report(self, error: Exception) -> None:
         text = str(error) or "no answer in time"
         if text != self.last_fault:
-            _log.warning("no link to the store at %s: %s", self.address, text)
+            self._tell(logging.WARNING, "no link to the store at", text)
         self.last_fault = text
         if not isinstance(error, StoreUnusable):
             return
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(StoreUnusable(text))
+
+    def _tell(self, severity: int, what: str, reason: str = "") -> None:
+        behind = f": {reason}" if reason else ""
+        told = severity if self._settings.logs_faults else logging.DEBUG
+        _log.log(told, "%s %s%s", what, self.address, behind)
 
     async def _open(self) -> Pipeline:
         """Raises `OSError` (time-outs are among them), `StoreFault`, `ValueError` (host name)."""

@@ -11,7 +11,8 @@ side, each worker calls its own, "already exists" means "the very same", and loa
 The sources write `@LIBRARY@` where the name stands, so every function is `<library>_<verb>`. And a
 line `local PLACE, OTHER = 1, 2` of theirs names numbers for the reader only: each name in capitals
 is replaced by its number. Lua allows a chunk 200 locals, which the places of records would use up,
-and it reads a number in one step but a local of the file in two.
+and it reads a number in one step but a local of the file in two. For the same reason the files that
+nothing is built upon stand in blocks of their own.
 
 Rejected: EVALSHA (the script cache is lost with every restart and failover, and each worker has to
 send the source again); one library per file (shared parts would be copied).
@@ -42,6 +43,7 @@ LUA_FILES = (
     "settle.lua",
     "hold.lua",
     "charge.lua",
+    "adjusted.lua",
     "credit.lua",
     "reverse.lua",
     "debit.lua",
@@ -50,6 +52,8 @@ LUA_FILES = (
     "park.lua",
     "settle_parked.lua",
 )
+_IN_BLOCKS = frozenset(LUA_FILES[LUA_FILES.index("credit.lua") :])
+"""Files whose locals no other one uses."""
 GENERATION = "ocs_v1"
 PLACEHOLDER = "@LIBRARY@"
 _FUNCTION = re.compile(re.escape(PLACEHOLDER) + r"_([a-z][a-z0-9_]*)")
@@ -89,11 +93,15 @@ def assemble(
     assert not unknown, f"not among the listed Lua files: {unknown}"
     source = directory or resources.files(__package__) / "lua"
     # The file names help to find the place that a Lua error names by line.
-    body = "\n".join(f"-- {name}\n{_text(source, name, overrides)}" for name in files)
+    body = "\n".join(_placed(name, _text(source, name, overrides)) for name in files)
     digest = hashlib.sha256(body.encode()).hexdigest()
     name = f"{GENERATION}_{digest[:8]}"
     code = f"#!lua name={name}\n{_numbered(body).replace(PLACEHOLDER, name)}"
     return FunctionLibrary(name, code, frozenset(_FUNCTION.findall(body)))
+
+
+def _placed(name: str, text: str) -> str:
+    return f"do -- {name}\n{text}\nend" if name in _IN_BLOCKS else f"-- {name}\n{text}"
 
 
 def _text(source: Traversable, name: str, overrides: Mapping[str, str]) -> str:

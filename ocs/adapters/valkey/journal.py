@@ -14,23 +14,17 @@ one's trims were.
 Trimming has to work in a store that is full, which refuses scripts that do not say so (allow-oom).
 """
 
-from collections.abc import Awaitable
 from typing import Final, cast
 
 import msgspec
 
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.books import entry_of
-from ocs.adapters.valkey.connection import (
-    Argument,
-    Connection,
-    Reply,
-    ReplyError,
-    StoreUnavailable,
-    not_executed,
-)
+from ocs.adapters.valkey.connection import Argument, Connection, Reply, ReplyError, StoreUnavailable
 from ocs.adapters.valkey.connection import OutcomeUnknown as StoreOutcomeUnknown
 from ocs.adapters.valkey.keys import JOURNAL_KEY, Keys
+from ocs.adapters.valkey.memory import store_memory
+from ocs.adapters.valkey.port_faults import answered
 from ocs.usecases.journal import (
     EntryId,
     JournalStatus,
@@ -43,7 +37,8 @@ from ocs.usecases.journal import (
     parse_id,
     spell_id,
 )
-from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
+from ocs.usecases.ports import LedgerUnavailable
+from ocs.usecases.shedding import StoreMemory
 
 LEASE_MS: Final = 2_000
 """How long a holder that is gone keeps the next one waiting. One that is merely slow (a disk that
@@ -160,6 +155,9 @@ class ValkeyStream:
             raise LeaseLost(f"partition {partition} is drained by somebody else")
         return cast("int", gone)
 
+    async def memory(self) -> StoreMemory:
+        return await store_memory(self._connection)
+
     async def tell(self, status: JournalStatus) -> None:
         await self._script(_TELL, (JOURNAL_KEY,), msgspec.json.encode(status))
 
@@ -211,16 +209,3 @@ def posted(partition: int, raw: RawEntry) -> Posted:
         result=records.result_of(frame, entry.transaction_id) if frame else None,
         ratings=frame.ratings if frame else (),
     )
-
-
-async def answered(reply: Awaitable[Reply]) -> Reply:
-    """Translate faults."""
-    try:
-        return await reply
-    except StoreUnavailable as fault:
-        raise LedgerUnavailable(str(fault)) from fault
-    except StoreOutcomeUnknown as fault:
-        raise OutcomeUnknown(str(fault)) from fault
-    except ReplyError as fault:
-        kind = LedgerUnavailable if not_executed(fault) else OutcomeUnknown
-        raise kind(str(fault)) from fault

@@ -11,6 +11,7 @@
     {p017}g                             the fence of who settles them (parked.py)
     {p017}c:demo/acme/acme/20412        finished CDRs of an account and day that are known (hash)
     {p017}r:demo/acme/<reference>       a credit that was carried out
+    {p017}u:demo/acme                   what re-ratings moved for a wallet's uses (adjusted.lua)
     {p017}o:<stream>:<address>:<req>    an event that was parked
     n:demo/441632960001, a:demo/acme    subscribers and accounts (directory)
     ocs:partitions                      the number of partitions, fixed at the first start
@@ -65,12 +66,14 @@ class Keys:
         "journal",
         "label",
         "parked_fence",
+        "partition",
         "reversals",
         "settlements",
         "tag",
     )
 
     def __init__(self, partition: int) -> None:
+        self.partition = partition
         self.label = label(partition)
         self.tag = f"{{p{self.label}}}"
         self.deadlines = f"{self.tag}d"
@@ -104,6 +107,10 @@ class Keys:
         """Spell the key of a stream of parked events: `unrated`, `late`, `emergency`."""
         return f"{self.tag}{name}"
 
+    def adjusted(self, address: str) -> str:
+        """What re-ratings have moved for uses of a wallet; `address` is the wallet's."""
+        return f"{self.tag}u:{address}"
+
     def parked(self, stream: str, address: str, request: str) -> str:
         """Spell the key that remembers a parked event."""
         return f"{self.tag}o:{stream}:{address}:{quoted(request)}"
@@ -112,7 +119,7 @@ class Keys:
 class WorkKeys:
     """The keys of one queue of shared work."""
 
-    __slots__ = ("aside", "known", "output", "reasons", "shares")
+    __slots__ = ("aside", "known", "output", "reasons", "shares", "way")
 
     def __init__(self, name: str) -> None:
         begin = f"ocs:work:{{{quoted(name)}}}:"
@@ -121,3 +128,4 @@ class WorkKeys:
         self.aside = f"{begin}aside"
         self.reasons = f"{begin}reasons"
         self.output = f"{begin}output"
+        self.way = f"{begin}way"

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from ocs.adapters.clock import monotonic_s
-from ocs.adapters.valkey import debits, records, reversals
+from ocs.adapters.valkey import crediting, debits, records, reversals
 from ocs.adapters.valkey.calls import Desk, decode_reply, make_desk
 from ocs.adapters.valkey.connection import (
     Connection,
@@ -33,7 +33,7 @@ from ocs.adapters.valkey.connection import (
 from ocs.adapters.valkey.connection import Reply as StoreReply
 from ocs.adapters.valkey.functions import FunctionLibrary
 from ocs.adapters.valkey.keys import Keys, partition_of
-from ocs.adapters.valkey.pipeline import Replies
+from ocs.adapters.valkey.lanes import Lanes
 from ocs.domain.results import ResultCode
 from ocs.usecases.addresses import (
     parse_session_address,
@@ -64,11 +64,10 @@ Command = tuple[str | bytes | int, ...]
 Send = Callable[[], Future[StoreReply]]
 """Sends a command, each time it is called."""
 
-REFERENCE_KEEP_S: Final = 30 * 86_400
-"""How long a credit's reference is remembered: an operator may repeat a top-up weeks later."""
 PARKED_KEEP_S: Final = 86_400
 """How long a parked event is remembered: as long as clients send it again."""
 EXPIRED_KEEP_S: Final = 3_600
+"""At the least: how long a session may go on whose client had gone silent."""
 _MOST_DESKS: Final = 100_000
 """Accounts whose keys are remembered, about 50 MB at the most."""
 _PAUSE_S: Final = 0.01
@@ -76,19 +75,15 @@ _PAUSE_S: Final = 0.01
 _BUSY: Final = frozenset({"OOM", "BUSY", "NOREPLICAS", "MISCONF"})
 """Refusals that a little waiting does not cure: they are answered at once."""
 _OVERFLOW: Final = "AMOUNT_OVERFLOW"
-_CREDIT_CODES: Final = {
-    b"OK": ResultCode.OK,
-    b"HIT": ResultCode.OK,
-    b"CONFLICT": ResultCode.CONFLICT,
-    b"NO_CREDIT": ResultCode.NO_CREDIT,
-    b"NO_WALLET": ResultCode.UNKNOWN_SUBSCRIBER,
-}
 _STALE: Final = b"STALE"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class ValkeyLedger:
-    """Implements the port `Ledger`. `patience_s`: how long one call may be tried."""
+    """Implements the port `Ledger`. `patience_s`: how long one call may be tried.
+
+    `lanes` are those that begin with `connection`; many charges leave over all of them.
+    """
 
     def __init__(
         self,
@@ -96,12 +91,16 @@ class ValkeyLedger:
         partitions: int,
         library: FunctionLibrary,
         *,
+        lanes: Lanes | None = None,
         patience_s: float = 1.5,
+        expired_keep_s: int = EXPIRED_KEEP_S,
     ) -> None:
         self.partitions = partitions
         self._connection = connection
+        self._lanes = lanes or Lanes(connection)
         self._library = library
         self._patience_s = patience_s
+        self._expired_keep_s = expired_keep_s
         self._keys = [Keys(n) for n in range(partitions)]
         self._desk: Callable[[str, str, str], Desk] = lru_cache(_MOST_DESKS)(self._make_desk)
 
@@ -111,13 +110,15 @@ class ValkeyLedger:
         return _Charging(self, sent, monotonic_s(), self._connection.execute_packed(sent.command))
 
     def charge_all(self, calls: Sequence[ChargeCall]) -> Awaitable[Sequence[ReplyOfOne]]:
-        """Make several charges. The calls leave in this tick, in one write."""
+        """Make several charges. The calls leave in this tick, in one write for each lane."""
         begun_s = monotonic_s()
         try:
             sent = [self._written(call) for call in calls]
         except Exception:  # noqa: BLE001 -- a bug, and only the call that has it is to suffer
             return self._each(calls)
-        replies = self._connection.execute_all([each.command for each in sent])
+        replies = self._lanes.execute_all(
+            [each.command for each in sent], [each.partition for each in sent]
+        )
         return self._each(calls) if replies is None else self._all(sent, begun_s, replies)
 
     async def _each(self, calls: Sequence[ChargeCall]) -> Sequence[ReplyOfOne]:
@@ -130,7 +131,7 @@ class ValkeyLedger:
         return cast("Sequence[ReplyOfOne]", replies)
 
     async def _all(
-        self, sent: Sequence["_Sent"], begun_s: float, replies: Replies
+        self, sent: Sequence["_Sent"], begun_s: float, replies: Awaitable[Sequence[object]]
     ) -> Sequence[ReplyOfOne]:
         return [
             decode_reply(reply, each.label)
@@ -152,25 +153,9 @@ class ValkeyLedger:
 
     async def credit(self, call: CreditCall) -> CreditReply:
         """Top up, refund or adjust."""
-        wallet, keys = self._place(call.wallet)
-        fingerprint = call.fingerprint or f"{call.bucket} {call.amount}"
-        info = msgspec.json.encode((call.bucket, call.amount, call.reason)).decode()
-        argument = _encode((call.bucket, call.amount, fingerprint, REFERENCE_KEEP_S))
-        reply = await self._call(
-            "credit",
-            (keys.wallet(wallet), keys.reference(wallet, call.reference), keys.journal),
-            argument,
-            records.encode_told("credit", 0, wallet, info),
-        )
-        status, *rest = cast("list[bytes]", reply)
-        entry_id, left, amount = msgspec.convert(rest or (b"", 0, 0), tuple[bytes, int, int])
-        return CreditReply(
-            code=_CREDIT_CODES[status],
-            transaction_id=f"{keys.label}-{entry_id.decode()}" if entry_id else "",
-            left=left,
-            hit=status == b"HIT",
-            amount=amount,
-        )
+        address, keys = self._place(call.wallet)
+        names, *arguments = crediting.order_of(call, address, keys)
+        return crediting.reply_of(await self._call("credit", names, *arguments), keys.label)
 
     async def reverse(self, call: ReverseCall) -> ReverseReply:
         """Take back what a transaction debited."""
@@ -179,11 +164,18 @@ class ValkeyLedger:
         if entry_id is None:
             return reversals.UNKNOWN
         page = await self._send(("XRANGE", keys.journal, entry_id, entry_id))
+        if not page:
+            at_ms = entry_id.partition("-")[0]
+            marks = await self._send(("ZRANGEBYSCORE", keys.reversals, at_ms, at_ms))
+            before = reversals.reversed_before(
+                cast("list[bytes]", marks), entry_id, keys.wallet(address), keys.label
+            )
+            return before or reversals.UNKNOWN
         order = reversals.order_of(call, address, entry_id, page)
         if isinstance(order, ReverseReply):
             return order
-        names = (keys.wallet(address), keys.session(order.session), keys.reversals, keys.journal)
-        reply = await self._call("reverse", names, order.argument, order.told)
+        names = reversals.names_of(order, address, keys)
+        reply = await self._call("reverse", names, order.argument, order.told, order.digest)
         return reversals.reply_of(reply, keys.label)
 
     async def debit(self, call: DebitCall) -> DebitReply:
@@ -205,7 +197,7 @@ class ValkeyLedger:
         reply = await self._call(
             "expire",
             (keys.wallet(wallet), keys.session(member), keys.deadlines, keys.journal),
-            _encode((member, EXPIRED_KEEP_S)),
+            _encode((member, self._expired_keep_s)),
             records.encode_told("expire", 0, member, ""),
         )
         return reply == 1
@@ -302,7 +294,7 @@ class ValkeyLedger:
     def _written(self, call: ChargeCall) -> "_Sent":
         session = call.session
         desk = self._desk(session.tenant, session.wallet_group, session.account)
-        return _Sent(session, desk.label, desk.command(call))
+        return _Sent(session, desk.partition, desk.label, desk.command(call))
 
     # --- Sending, and sending again ---------------------------------------------------------------
 
@@ -367,6 +359,7 @@ class _Sent(Struct, frozen=True, gc=False):
     """A charge on its way, with what it takes to send it again and to read its reply."""
 
     session: SessionKey
+    partition: int
     label: str
     command: bytes
 

@@ -22,8 +22,8 @@ import msgspec
 from ocs.adapters.valkey.calls import decode_reply, encode_call
 from ocs.adapters.valkey.connection import Argument, Connection, Reply
 from ocs.adapters.valkey.functions import FunctionLibrary
-from ocs.adapters.valkey.journal import answered
 from ocs.adapters.valkey.keys import PARKED_KEY, Keys, partition_of
+from ocs.adapters.valkey.port_faults import answered
 from ocs.adapters.valkey.records import decode_definition, decode_session
 from ocs.domain.session import State
 from ocs.usecases.addresses import session_address, wallet_address

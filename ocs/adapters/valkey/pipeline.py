@@ -72,7 +72,7 @@ class LinkLimits:
 
 @dataclass(slots=True)
 class Counters:
-    """What happened on all links of one connection since it was made; metrics read it."""
+    """What happened on all links of a connection, or of several; metrics read it."""
 
     commands: int = 0
     batches: int = 0

@@ -5,9 +5,15 @@ the script moves numbers, and looks only whether the entry is still there, wheth
 over, and whether this was done before. The journal does not tell money from units; but the charge's
 own results say how much money it debited in all, which is enough: what of it has no bucket any more
 is that much money.
+
+A reversal is remembered for a day, the charge's entry perhaps for less (`usecases.keeping`): so
+where there is no entry, what was done before is looked up among the reversals (`reversed_before`).
+Who repeats a refund whose answer was lost is not told that it cannot be done.
 """
 
 import re
+from collections.abc import Sequence
+from struct import Struct as Form
 from typing import Final, cast
 
 import msgspec
@@ -15,6 +21,8 @@ from msgspec import Struct
 
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import Reply as StoreReply
+from ocs.adapters.valkey.crediting import digest_of
+from ocs.adapters.valkey.keys import Keys
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
 from ocs.usecases.ports import ReverseCall, ReverseReply
@@ -23,6 +31,10 @@ _ENTRY_ID: Final = re.compile(r"[1-9][0-9]{0,18}-(0|[1-9][0-9]{0,18})").fullmatc
 """As the store spells them. It reads 01-00 as 1-0, too; a reversal is remembered by the text."""
 _CHARGES: Final = frozenset(Kind)
 _GONE: Final = "the journal has no such transaction of this wallet, or not any more"
+_ADJUSTED: Final = (
+    "its use was adjusted by the re-rating {}: rate the account back by the former tariffs first,"
+    " or give back by a credit what the use costs now"
+)
 _REFUSALS: Final = {
     b"GONE": (ResultCode.UNKNOWN_SESSION, _GONE),
     b"NO_WALLET": (ResultCode.UNKNOWN_SESSION, "there is no such wallet"),
@@ -34,12 +46,20 @@ NO_CHARGE: Final = ReverseReply(
 )
 
 
+_MARK_NUMBERS: Final = Form("<dd")
+"""Behind two texts, each with its length before it: the entry, and the reversal's."""
+
+
 class Order(Struct, frozen=True):
-    """What the script is told: the session's address, the call, and what the journal is told."""
+    """What the script is told: the session's address, the call, what the journal is told.
+
+    `digest` names the session in what re-ratings have noted.
+    """
 
     session: str
     argument: bytes
     told: bytes
+    digest: bytes
 
 
 def entry_of(call: ReverseCall, label: str) -> str | None:
@@ -62,7 +82,8 @@ def order_of(
     if entry.frame is None or entry.kind not in _CHARGES:
         return NO_CHARGE
     money = sum(service.settled_amount for service in entry.frame.services)
-    order: list[str | int] = [entry_id, int(entry.kind == Kind.EVENT), money]
+    one_shot = int(entry.kind == Kind.EVENT)
+    order: list[str | int] = [entry_id, one_shot, money]
     for bucket, left_by, *_ in entry.moves:
         order += (bucket, -left_by)
     info = msgspec.json.encode((call.transaction_id, entry.subject, call.reason)).decode()
@@ -70,12 +91,47 @@ def order_of(
         entry.subject,
         msgspec.msgpack.encode(order),
         records.encode_told("reverse", 0, address, info),
+        digest_of(entry.subject),
+    )
+
+
+def reversed_before(
+    marks: Sequence[bytes], entry_id: str, wallet_key: str, label: str
+) -> ReverseReply | None:
+    """Find the reversal of an entry of this wallet among those of its millisecond."""
+    for mark in marks:
+        entry_end = 1 + mark[0]
+        id_end = entry_end + 1 + mark[entry_end]
+        end = id_end + _MARK_NUMBERS.size
+        if mark[1:entry_end] != entry_id.encode() or mark[end:] != wallet_key.encode():
+            continue
+        money, units = _MARK_NUMBERS.unpack_from(mark, id_end)
+        return ReverseReply(
+            code=ResultCode.OK,
+            transaction_id=f"{label}-{mark[entry_end + 1 : id_end].decode()}",
+            amount=int(money),
+            units=int(units),
+            hit=True,
+        )
+    return None
+
+
+def names_of(order: Order, address: str, keys: Keys) -> tuple[str, ...]:
+    """Name the records that the script is to have; `address` is the wallet's."""
+    return (
+        keys.wallet(address),
+        keys.session(order.session),
+        keys.reversals,
+        keys.journal,
+        keys.adjusted(address),
     )
 
 
 def reply_of(answer: StoreReply, label: str) -> ReverseReply:
     """Read the script's answer."""
     status, *rest = cast("list[bytes]", answer)
+    if status == b"ADJUSTED":
+        return ReverseReply(code=ResultCode.CONFLICT, why=_ADJUSTED.format(rest[0].decode()))
     if status in _REFUSALS:
         code, why = _REFUSALS[status]
         return ReverseReply(code=code, why=why)

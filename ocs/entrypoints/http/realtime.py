@@ -15,6 +15,10 @@ releases last, which free money and end work. For an emergency call there is alw
 for nothing. What was taken in is finished: a handler is not cancelled when its client goes, because
 the client will ask again and must find the outcome.
 
+*Memory.* While the store's runs short, new calls are turned away in the same words, then one-shot
+events (`usecases.shedding`). What is shed is set from outside: an event that is not shed pays one
+look at an attribute for it.
+
 *Arrays.* Events of one session are charged in their order, sessions beside each other, so an array
 leaves in few batches to the store; but only so many at once that one array alone never fills the
 worker's room. Each event has its own answer; the array itself is answered with 200. When the store
@@ -41,6 +45,7 @@ from ocs.entrypoints.http.named import request_in, source_named
 from ocs.entrypoints.http.responses import Answered
 from ocs.entrypoints.http.rounds import ChargeAll, Request, Rounds, Tell
 from ocs.usecases.answer import Answer, AnswerOfOne
+from ocs.usecases.shedding import Shed, is_shed
 
 Charge = Callable[[Event], Awaitable[Answer]]
 Observe = Callable[[str, Answer], None]
@@ -51,7 +56,7 @@ _log = logging.getLogger(__name__)
 # Parts of `max_in_flight` up to which each kind is taken in.
 _ROOM: Final = {Kind.START: 0.8, Kind.EVENT: 0.9, Kind.UPDATE: 0.9, Kind.RELEASE: 1.0}
 _HIT: Final = "Idempotency-Hit: true\r\n"
-
+_SHORT_OF_MEMORY: Final = "the store is short of memory"
 
 _NONE: Final = Answer(code=ResultCode.RATING_FAILED)
 
@@ -87,6 +92,8 @@ class Realtime:
     ) -> None:
         self.authenticator = authenticator
         self.in_flight = 0
+        self.shed = Shed.NOTHING
+        self.shed_events = dict.fromkeys(_ROOM, 0)
         self.limits = limits
         self._charge = charge
         self._charge_all = charge_all
@@ -227,14 +234,18 @@ class Realtime:
         assert type(outcome) is Event
         if (late or self.in_flight >= self._room[outcome.kind]) and not outcome.emergency:
             return self._turn_away(outcome)
+        if self.shed and is_shed(outcome, self.shed):
+            self.shed_events[outcome.kind] += 1
+            return self._turn_away(outcome, _SHORT_OF_MEMORY)
         self.in_flight += 1
         return None
 
-    def _turn_away(self, event: Event) -> Answer:
+    def _turn_away(self, event: Event, reason: str = "") -> Answer:
         answer = Answer(
             code=ResultCode.TOO_BUSY,
             session_id=event.session_id,
             request_number=event.request_number,
+            reason=reason,
         )
         self._observe(event.kind, answer)
         return answer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ocs.usecases.rerating import Period, Selection
+from ocs.usecases.rerating_report import Period, Selection
 
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")
 charged_uses = pytest.importorskip("ocs.adapters.columns.charged_uses")

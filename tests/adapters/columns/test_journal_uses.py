@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ocs.usecases.journal import Posted
-from ocs.usecases.rerating import Period, Selection
+from ocs.usecases.rerating_report import Period, Selection
 from tests.usecases.test_call_records import change, posted
 
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")

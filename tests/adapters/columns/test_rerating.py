@@ -71,7 +71,9 @@ def compared(book: Book, frame: Any, adjusted: Any = NOTHING) -> Any:
 def adjusted(*differences: Any) -> Any:
     """What applying all of them has moved."""
     rows = pl.concat(differences).filter("applies").select(*rerating.key_hashes(), "difference")
-    return rows.group_by("h1", "h2").agg(adjusted_amount=pl.col("difference").sum())
+    return rows.group_by("h1", "h2").agg(
+        adjusted_amount=pl.col("difference").sum(), is_left_alone=pl.lit(value=False)
+    )
 
 
 def charged(chance: Random, book: Book, number: int) -> dict[str, Any]:
@@ -161,6 +163,19 @@ def test_a_plan_that_is_not_there_any_more_has_no_price() -> None:
     book = standard(GERMANY)
     (row,) = compared(book, uses({"plan": "gone", "charged_amount": 5}, {"plan": ""})).to_dicts()
     assert row["reason"] == "no price by these tariffs: RATING_FAILED"
+
+
+def test_what_a_page_may_have_adjusted_is_left_alone() -> None:
+    """Whatever the tariffs say; of the others each is put right by what was moved for it."""
+    frame = uses(*({"charged_amount": 5, "use_id": name} for name in ("a", "b", "c")))
+    known = frame.head(2).select(
+        *rerating.key_hashes(), adjusted_amount=pl.lit(7), is_left_alone=pl.col("use_id") == "a"
+    )
+    left, moved, other = compared(standard(GERMANY), frame, known).to_dicts()
+    assert (left["new_amount"], left["difference"], left["applies"]) == (None, None, False)
+    assert left["reason"] == rerating.LEFT_ALONE
+    assert (moved["old_amount"], moved["difference"], moved["applies"]) == (12, 48, True)
+    assert (other["old_amount"], other["difference"], other["applies"]) == (5, 55, True)
 
 
 ONLINE = {"source": "online", "charged_amount": 5}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ocs.domain.results import ResultCode
-from ocs.usecases.rerating import Biggest, By, Due, Line, Outcome, Period, Selection
+from ocs.usecases.rerating import Due, Outcome
+from ocs.usecases.rerating_report import Biggest, By, Line, Period, Selection
 
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")
 rerating_book = pytest.importorskip("ocs.adapters.columns.rerating_book")
@@ -128,9 +129,26 @@ def test_adjustments_of_all_pages_add_up(book: Any) -> None:
     keys = differences({}).select(*rerating.key_hashes())
     found = book.adjusted(EVER)
     assert found.schema == rerating.ADJUSTED
-    assert found.rows() == [(*keys.row(0), 3)]
+    assert found.rows() == [(*keys.row(0), 3, False)]
     other = Selection(periods={"acme": Period(0, 10**15), "demo": Period(0, 10**9)})
     assert book.adjusted(other).is_empty()
+
+
+def test_what_nobody_can_tell_is_kept_without_an_amount(book: Any) -> None:
+    first = decided(book, {"difference": 4}, BOB)
+    first.note([outcome("ann"), outcome("bob", ResultCode.OUTCOME_UNKNOWN)])
+    first.close()
+    second = decided(book, {}, BOB, name="def")
+    second.note([outcome("ann", ResultCode.OUTCOME_UNKNOWN), outcome("bob")])
+    second.close()
+    kept = pl.read_parquet(first.folder / "adjustments.parquet").sort("account")
+    assert kept.schema == rerating_book.ADJUSTMENTS
+    assert kept.select("account", "amount", "transaction_id").rows() == [
+        ("ann", 4, "017-1-0"),
+        ("bob", None, ""),
+    ]
+    sums = {row[2:] for row in book.adjusted(EVER).rows()}
+    assert sums == {(4, True), (5, True)}
 
 
 def test_a_report_takes_the_place_of_the_same_one(book: Any) -> None:

@@ -12,6 +12,7 @@ from ocs.usecases.journal import (
     StreamState,
     parse_id,
 )
+from ocs.usecases.shedding import StoreMemory
 
 LEASE_MS = 2_000
 
@@ -30,6 +31,7 @@ class MemoryStore:
         self.until_ms = 0
         self.epoch = 0
         self.status: JournalStatus | None = None
+        self.memory = StoreMemory(0, 0)
 
     def add(self, partition: int, entry: RawEntry) -> None:
         self.streams.setdefault(partition, []).append(entry)
@@ -94,6 +96,10 @@ class MemoryStream:
         stays = [each for each in stream if parse_id(each[0].decode()) >= before]
         self.store.streams[partition] = stays
         return len(stream) - len(stays)
+
+    async def memory(self) -> StoreMemory:
+        self.before("memory")
+        return self.store.memory
 
     async def tell(self, status: JournalStatus) -> None:
         self.before("tell")

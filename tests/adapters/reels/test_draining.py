@@ -12,6 +12,7 @@ from ocs.adapters.reels.reading import open_journal
 from ocs.usecases import draining
 from ocs.usecases.draining import Drainer, DrainRules, Standing
 from ocs.usecases.ports import LedgerUnavailable, OutcomeUnknown
+from ocs.usecases.shedding import StoreMemory
 from tests.adapters.reels.files import LARGE, entries, entry, moves_of, opened, reel, written
 from tests.adapters.reels.memory_stream import MemoryStore, MemoryStream
 from tests.adapters.store import Hours
@@ -110,6 +111,45 @@ async def test_what_is_in_no_checkpoint_stays_in_the_store(desk: Desk) -> None:
     await whole_pass(drainer)
     await whole_pass(drainer)
     assert desk.store.streams[17] == []
+
+
+async def test_short_of_memory_the_store_keeps_less(desk: Desk) -> None:
+    """The older half of what is kept leaves with every pass, and a checkpoint is due for it."""
+    rules = DrainRules(partitions=PARTITIONS, keep_ms=100_000, checkpoint_ms=1_000_000)
+    drainer = desk.hire(rules=rules)
+    desk.store.now_ms = 41_000  # entry n is of 1_000 + n
+    desk.add(1, 10)
+    await whole_pass(drainer)
+    desk.add(25_001, 25_010)
+    await whole_pass(drainer)
+    assert len(desk.store.streams[17]) == 20, "there is room, and they are young"
+    desk.store.memory = StoreMemory(used_bytes=7_000, limit_bytes=10_000)
+    desk.store.now_ms += 1_000
+    await whole_pass(drainer)
+    assert desk.store.streams[17] == entries(25_001, 25_010)
+    assert desk.store.status is not None
+    assert desk.store.status.keep_ms == 20_499, "half of what the oldest entry is old"
+    assert written(desk.folder) == [*entries(1, 10), *entries(25_001, 25_010)]
+
+
+async def test_no_pass_takes_too_many_checkpoints(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait longest come first, so with traffic everywhere none is left behind."""
+    monkeypatch.setattr(draining, "CHECKPOINTS", 3)
+    drainer = desk.hire()
+    for number in range(1, 5):
+        for partition in range(9):
+            desk.add(number, number, partition)
+        desk.store.now_ms += 2_000
+        await whole_pass(drainer)
+        assert desk.reels is not None
+        taken = [desk.reels.checkpoint(partition).entries for partition in range(9)]
+        assert taken == [
+            *[4 if number == 4 else 1] * 3,
+            *[2 if number >= 2 else 0] * 3,
+            *[3 if number >= 3 else 0] * 3,
+        ]
 
 
 async def test_a_backlog_takes_several_passes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

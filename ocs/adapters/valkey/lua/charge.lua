@@ -2,7 +2,7 @@
 --
 -- KEYS  1 wallet   2 session   3 deadlines   4 journal          (all of one partition)
 -- ARGV  1 the call: B text kind, d number (-1: known by its request), d version, d event_ms,
---         d answer_ms, B answered, B dry run, B can open, limits, I text asked (the request,
+--         d answer_ms, B answered, B dry run, B can open (2: only a repeat is answered), limits, I text asked (the request,
 --         I text, and its fingerprint, I text), I text told, H uses; then the uses (records.lua)
 -- Returns a status; or a status, the id in the journal and the frame (repeats.lua), blanks between:
 --         OK | HIT | CONFLICT   id, empty in a dry run   frame
@@ -260,6 +260,32 @@ local function deadline_of(now_ms)
   return now_ms + wait_s * 1000
 end
 
+-- A refusal is soon forgotten, but not with what was settled before it.
+local function is_mere_refusal()
+  if state ~= 'refused' or one_shot then return false end
+  for s = 1, #services do
+    if services[s][P_ELAPSED] > 0 or services[s][P_CHARGED] ~= 0 then return false end
+  end
+  return true
+end
+
+-- How long a session that is over is remembered.
+local function keep_s()
+  if is_mere_refusal() then return limits[LIMIT_REFUSED_KEEP_S] end
+  local its_keep_s = limits[LIMIT_CLOSED_KEEP_S]
+  if one_shot then its_keep_s = most(its_keep_s, limits[LIMIT_EVENT_KEEP_S]) end
+  return state == 'refused' and its_keep_s or kept_s(wallet, its_keep_s)
+end
+
+-- A request must be known as long as it does not look old: longer by as much as its client's clock
+-- is ahead, and a one-shot event longer than the session that it is in.
+local function remember_request(now_ms)
+  local lead_s = limits[LIMIT_LEAD_S]
+  if lead_s == 0 and state == 'closed' or is_mere_refusal() then return end
+  local its_keep_s = limits[one_shot and LIMIT_EVENT_KEEP_S or LIMIT_CLOSED_KEEP_S]
+  remember_until(now_ms + (its_keep_s + lead_s) * 1000)
+end
+
 -- Writes wallet, session and deadline. Only an open session has a deadline; the others fade.
 local function write(keys, kind, told, new_wallet, now_ms, answer_head, id, frame)
   if COUNTED[state] then
@@ -271,22 +297,22 @@ local function write(keys, kind, told, new_wallet, now_ms, answer_head, id, fram
     call('MSET', keys[1], new_wallet, keys[2], session_bytes(deadline_ms, answer_head, id, frame))
     return
   end
-  local keep_s = limits[LIMIT_CLOSED_KEEP_S]
-  if state == 'refused' then keep_s = limits[LIMIT_REFUSED_KEEP_S] end
-  if one_shot then keep_s = most(keep_s, limits[LIMIT_EVENT_KEEP_S]) end
-  if state ~= 'refused' then keep_s = kept_s(wallet, keep_s) end
-  if hint_ms > 0 then call('ZREM', keys[3], (read('<Ic0', told, #kind + 11))) end
+  local keep_ms = remembered_ms(keep_s() * 1000, now_ms)
+  if hint_ms > 0 then
+    call('ZREM', keys[3], (read('<Ic0', told, #kind + 11)))
+  elseif session_text ~= '' then
+    keep_ms = most(keep_ms, call('PTTL', keys[2])) -- it was over before
+  end
   hint_ms = 0
   call('SET', keys[1], new_wallet)
-  call('SET', keys[2], session_bytes(old_deadline_ms(), answer_head, id, frame), 'PX',
-    keep_s * 1000)
+  call('SET', keys[2], session_bytes(old_deadline_ms(), answer_head, id, frame), 'PX', keep_ms)
 end
 
 local function charge(keys, args)
   if not call then begin() end
   local bytes = args[1]
   local kind, number, version, at_ms, answer_ms, says_answered, dry_run, can_open, limits_text,
-    asked, told, n, at = read('<Bc0ddddBBBc72Ic0Ic0H', bytes)
+    asked, told, n, at = read('<Bc0ddddBBBc80Ic0Ic0H', bytes)
   local found = call('MGET', keys[1], keys[2])
   local its_wallet, its_session = found[1], found[2]
   if not its_wallet then return 'NO_WALLET' end
@@ -307,7 +333,7 @@ local function charge(keys, args)
   -- A caller that knows only of `main` may charge a wallet that has only `main`, whatever its
   -- version; payers that such a wallet does not have are passed over.
   if version ~= wallet[W_DEFINITION][D_VERSION] and wallet[W_BUCKETS + 1] then return 'STALE' end
-  if before == 'none' and can_open == 0 then return 'UNKNOWN_SESSION' end
+  if can_open ~= 1 and (before == 'none' or can_open == 2) then return 'UNKNOWN_SESSION' end
 
   limits = limit_lists[limits_text] or limits_of(limits_text)
   event_ms, answered, overrun_amount = at_ms, says_answered == 1, 0
@@ -337,6 +363,7 @@ local function charge(keys, args)
   else
     mark_key(asked)
   end
+  if one_shot or limits[LIMIT_LEAD_S] > 0 then remember_request(now_ms) end
   local new_wallet = changed < 2 and changed_wallet_bytes(wallet, its_wallet, place)
     or wallet_bytes(wallet)
   write(keys, kind, told, new_wallet, now_ms, keep(id, frame), id, frame)

@@ -1,13 +1,16 @@
 -- credit: add to one bucket, or take from it, once for each reference.
 --
--- KEYS  1 wallet   2 reference (remembers the answer)   3 journal      (all of one partition)
--- ARGV  1 the call, a msgpack array: {bucket, amount (below zero: take), fingerprint, keep_s}
---       2 what is told of it (records.lua)
--- Returns {status, the journal's id, left, amount that moved}: OK | HIT | CONFLICT | NO_CREDIT,
---         or {NO_WALLET}
+-- KEYS  1 wallet   2 reference (remembers the answer)   3 journal   4 what re-ratings have moved for
+--       uses of the wallet (adjusted.lua)                            (all of one partition)
+-- ARGV  1 the call, a msgpack array: {bucket, amount (below zero: take), fingerprint, keep_s}, and
+--         of a re-rating {…, page, last entry that it knows of}
+--       2 what is told of it (records.lua)   3 of a re-rating: for which uses (adjusted.lua)
+-- Returns {status, the journal's id, left, amount that moved}: OK | HIT | CONFLICT | NO_CREDIT |
+--         REVERSED (something of the wallet, which the page does not know of), or {NO_WALLET}
 -- Keeps true
 --         credited = left + debited; nothing is taken that a session holds, or below the floor;
---         one journal entry for each reference that was carried out, written with it.
+--         one journal entry for each reference that was carried out, written with it; what moved
+--         for uses is noted with it, and nothing for one that was reversed.
 local function credit(keys, args)
   if not call then begin() end
   local a = cmsgpack.unpack(args[1])
@@ -24,6 +27,8 @@ local function credit(keys, args)
   local holder = read_wallet(record)
   local b = bucket_of(holder, name)
   if not b then return { 'NO_WALLET' } end
+  local page, seen = a[5], a[6]
+  if page and was_reversed_since(keys[4], seen) then return { 'REVERSED', '', b[B_LEFT], 0 } end
   local now = most(store_ms(), holder[W_LAST_MS])
   if amount < 0 then
     if available(b) < -amount then return { 'NO_CREDIT', '', b[B_LEFT], 0 } end
@@ -37,6 +42,7 @@ local function credit(keys, args)
   local answer = cmsgpack.pack({ fingerprint, id, b[B_LEFT], amount })
   call('SET', keys[1], new_wallet)
   call('SET', keys[2], answer, 'PX', a[4] * 1000)
+  if page then note_adjusted(keys, page, seen, args[3]) end
   return { 'OK', id, b[B_LEFT], amount }
 end
 

@@ -32,7 +32,8 @@ local function expire(keys, args)
   local new_wallet, new_session_bytes = wallet_bytes(wallet), session_bytes(deadline_ms, '', '', '')
   call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, 'expired'))
   call('SET', keys[1], new_wallet)
-  call('SET', keys[2], new_session_bytes, 'PX', kept_s(wallet, a[2]) * 1000)
+  local keep_ms = remembered_ms(kept_s(wallet, a[2]) * 1000, now_ms)
+  call('SET', keys[2], new_session_bytes, 'PX', keep_ms)
   call('ZREM', keys[3], member)
   return 1
 end

@@ -10,7 +10,7 @@
 --                msgpack array; empty when there is none), then for each later switch: d from_ms,
 --                I text ladder, H text rating
 --   payers       a msgpack array, of each payer bucket, increment (0: money), factor
---   limits       nine d: as ChargeLimits in ocs/usecases/ports.py
+--   limits       ten d: as ChargeLimits in ocs/usecases/ports.py
 --   service      B shape, d elapsed, d priced, d cost, d charged, d granted, H text subject, what
 --                its shape says, I text price
 --                1 bare   2 money: one bucket of it is held: H text bucket, d amount
@@ -23,7 +23,9 @@
 --   session      B form, d deadline_ms, H services, B kept, d hint_ms, d answer_ms, d top, d low,
 --                d high, B text state, I text origin; the services; the kept answers (repeats.lua)
 --   origin       d opened_ms, d repeats, then what the start asked (I text request, I text
---                fingerprint), then the keys of seen requests without number, as msgpack
+--                fingerprint), then a msgpack array, if there is anything in it: the time until
+--                which it is to be remembered at the least, where that is not told by its end; the
+--                keys of seen requests without number
 --   entry        B form, B text state, I told, H moves; of each move H text bucket, d left by,
 --                d held by, d left, d held, B placed, d floor; then told, as long as its length
 --                says, and a charge's frame. When it was written, its id says
@@ -58,7 +60,7 @@ local LATER = 3
 
 local LIMIT_VALIDITY_S, LIMIT_MAX_RING_S, LIMIT_LIFE_UNITS, LIMIT_COME_BACK_S = 1, 2, 3, 4
 local LIMIT_CLOSED_KEEP_S, LIMIT_EVENT_KEEP_S, LIMIT_REFUSED_KEEP_S = 5, 6, 7
-local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S = 8, 9
+local LIMIT_MAX_SESSIONS, LIMIT_HELD_ELSEWHERE_S, LIMIT_LEAD_S = 8, 9, 10
 
 -- Service, which is also the position that prices walk (position.lua). Held: place in the
 -- wallet, amount, increment, factor. Taken from units buckets: name, used, paid; and where the cost
@@ -156,7 +158,7 @@ local function payers_of(definition, text)
 end
 
 local function limits_of(text)
-  return remember(limit_lists, text, { read('<ddddddddd', text) }, PARSED_KEPT)
+  return remember(limit_lists, text, { read('<dddddddddd', text) }, PARSED_KEPT)
 end
 
 -- The bucket of that name; nil when the wallet has none.

@@ -81,9 +81,29 @@ end
 -- A request without a number is marked by its key.
 local function mark_key(asked)
   local opened_ms, repeats, request, fingerprint, keys = parts_of_origin()
-  if #keys >= WINDOW then table.remove(keys, 1) end
+  local first = type(keys[1]) == 'number' and 2 or 1
+  if #keys - first + 1 >= WINDOW then table.remove(keys, first) end
   keys[#keys + 1] = read('<Ic0', asked)
   origin = origin_of(opened_ms, repeats, asked_by(request, fingerprint), keys)
+end
+
+-- The session is to be remembered until then at the least.
+local function remember_until(ms)
+  local opened_ms, repeats, request, fingerprint, keys = parts_of_origin()
+  if type(keys[1]) ~= 'number' then
+    table.insert(keys, 1, ms)
+  elseif keys[1] < ms then
+    keys[1] = ms
+  end
+  origin = origin_of(opened_ms, repeats, asked_by(request, fingerprint), keys)
+end
+
+-- For how long a session that is over is remembered from now on, if it is `keep_ms` by itself.
+local function remembered_ms(keep_ms, now_ms)
+  if origin == '' then return keep_ms end
+  local _, _, _, _, keys = parts_of_origin()
+  if type(keys[1]) == 'number' then return most(keep_ms, keys[1] - now_ms) end
+  return keep_ms
 end
 
 -- Tells the session's origin when it was opened, and what its start asked.

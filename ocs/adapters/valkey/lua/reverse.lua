@@ -1,13 +1,18 @@
--- reverse: give back what one charge debited, once. What it had given back is taken again.
+-- reverse: give back what one charge debited, once. What it had given back is taken again; and so
+-- is, of a one-shot event, what re-ratings have moved for it.
 --
--- KEYS  1 wallet   2 session   3 reversals   4 journal          (all of one partition)
+-- KEYS  1 wallet   2 session   3 reversals   4 journal   5 what re-ratings have moved for uses of the
+--       wallet (adjusted.lua)                                   (all of one partition)
 -- ARGV  1 the call, a msgpack array: {id of the charge's entry, 1 if that was a one-shot event,
 --         money that it debited in all, then of each bucket: name, what it debited}
---       2 what is told of it (records.lua)
--- Returns {status, the journal's id, money, units}: OK | HIT | OPEN | GONE | NO_WALLET
+--       2 what is told of it (records.lua)   3 digest of the session's address
+-- Returns {status, the journal's id, money, units}: OK | HIT; or OPEN | GONE | NO_WALLET; or
+--         {ADJUSTED, page}: a re-rating has moved something for the session
 -- Keeps true
 --         credited = left + debited; a charge is reversed once, as long as the journal holds its
---         entry; one journal entry for each reversal, written with it.
+--         entry, and for a day a reversal is known that came before; one journal entry for each
+--         reversal, written with it; what is reversed costs nothing any more, adjustments included.
+local REVERSAL_KEEP_MS = 86400000
 
 -- The milliseconds with which the id of an entry begins, as text.
 local function ms_text(id)
@@ -23,11 +28,13 @@ local function reversal_of(key, entry)
   end
 end
 
--- Remembers a reversal, and forgets those of entries that the journal does not hold any more.
+-- Remembers a reversal and whose it is, and forgets old ones of entries that the journal does not
+-- hold any more.
 local function note_reversal(keys, entry, id, money, units)
   local first = call('XRANGE', keys[4], '-', '+', 'COUNT', 1)[1][1]
-  call('ZREMRANGEBYSCORE', keys[3], '-inf', '(' .. ms_text(first))
-  local member = pack('<Bc0Bc0dd', #entry, entry, #id, id, money, units)
+  local old_ms = least(tonumber(ms_text(first)), tonumber(ms_text(id)) - REVERSAL_KEEP_MS)
+  call('ZREMRANGEBYSCORE', keys[3], '-inf', '(' .. string.format('%.0f', old_ms))
+  local member = pack('<Bc0Bc0dd', #entry, entry, #id, id, money, units) .. keys[1]
   call('ZADD', keys[3], ms_text(entry), member)
 end
 
@@ -68,12 +75,17 @@ local function reverse(keys, args)
       session = session_bytes(old_deadline_ms(), '', '', '')
     end
   end
+  local adjusted, page = adjusted_with(keys[5], entry, not one_time and args[3])
+  if page then return { 'ADJUSTED', page } end
   local units = put_back(a, money)
+  debit(bucket_of(wallet, 'main'), -adjusted)
+  money = money + adjusted
   wallet[W_LAST_MS] = most(store_ms(), wallet[W_LAST_MS])
   local new_wallet = wallet_bytes(wallet)
   local id = call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, ''))
   call('SET', keys[1], new_wallet)
   if session then call('SET', keys[2], session, 'KEEPTTL') end
+  call('HSET', keys[5], 'reversed', id)
   note_reversal(keys, entry, id, money, units)
   return { 'OK', id, money, units }
 end

@@ -50,7 +50,7 @@ local function settle_parked(keys, args)
   if (call('GET', keys[5]) or '') ~= args[6] then return 'MOVED' end
   local bytes = args[4]
   local kind, _, version, at_ms, answer_ms, _, _, _, limits_text, asked, told, n, at =
-    read('<Bc0ddddBBBc72Ic0Ic0H', bytes)
+    read('<Bc0ddddBBBc80Ic0Ic0H', bytes)
   local record = call('GET', keys[1])
   if not record then return 'NO_WALLET' end
   wallet = read_wallet(record)
