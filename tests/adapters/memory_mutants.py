@@ -108,6 +108,12 @@ MEMORY_MUTANTS = (
         "call('HSET', keys[4], 'page ' .. seen, rows)",
     ),
     Mutant(
+        "of two accounts of a wallet one is noted",
+        "adjusted.lua",
+        "call('HGET', keys[4], name) or ''",
+        "''",
+    ),
+    Mutant(
         "pages are forgotten too soon",
         "adjusted.lua",
         "if is_before(ms, n, first_ms, first_n) then",

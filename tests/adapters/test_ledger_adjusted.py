@@ -32,6 +32,7 @@ async def adjust(
     seen: str = "",
     page: str = "",
     group: str = "0",
+    account: str = "",
 ) -> CreditReply:
     """Move what a page says of uses, each begun by a transaction; it knows of the last of them."""
     page = page or f"{next(PAGES):04d}-abc"
@@ -39,7 +40,13 @@ async def adjust(
     adjusts = Adjusts(page, seen or moved[-1][0].transaction_id, uses)
     amount = -sum(amount for _, amount in moved)
     return await bench.ledger.credit(
-        CreditCall(wallet=FAMILY, bucket="main", amount=amount, reference=page, adjusts=adjusts)
+        CreditCall(
+            wallet=FAMILY,
+            bucket="main",
+            amount=amount,
+            reference=f"{page} {account}",
+            adjusts=adjusts,
+        )
     )
 
 
@@ -97,6 +104,18 @@ async def test_a_page_is_noted_once(bench: Bench) -> None:
     for hit in (False, True):
         assert (await adjust(bench, (spent, 4), name="e1", page="0001-a")).hit is hit
     assert (await reverse(bench, spent)).amount == 14
+
+
+async def test_accounts_of_one_wallet_are_noted_beside_each_other(bench: Bench) -> None:
+    """A page moves an amount for each of them, and knows of the same entries."""
+    await open_wallet(bench, 50)
+    hers, his = await event(bench, "e1", 10), await event(bench, "e2", 10)
+    for account, spent, amount in (("ann", hers, 4), ("bob", his, -3)):
+        await adjust(
+            bench, (spent, amount), page="0001-a", seen=his.transaction_id, account=account
+        )
+    assert [(await reverse(bench, spent)).amount for spent in (hers, his)] == [14, 7]
+    assert await main(bench) == (50, 0)
 
 
 async def test_what_is_refused_is_not_noted(bench: Bench) -> None:

@@ -38,7 +38,9 @@ local function note_adjusted(keys, page, seen, rows)
       if is_before(ms, n, first_ms, first_n) then call('HDEL', keys[4], name) end
     end
   end
-  call('HSET', keys[4], page .. ' ' .. seen, rows)
+  local name = page .. ' ' .. seen
+  local others = call('HGET', keys[4], name) or '' -- of other accounts of the wallet
+  call('HSET', keys[4], name, others .. rows)
 end
 
 -- Adds up what pages have moved for the uses that a charge may be of: an event is known by its own
