@@ -102,12 +102,6 @@ MEMORY_MUTANTS = (
         "a reversal is not noted", "reverse.lua", "  call('HSET', keys[5], 'reversed', id)\n", ""
     ),
     Mutant(
-        "a page takes the place of another",
-        "adjusted.lua",
-        "call('HSET', keys[4], page .. ' ' .. seen, rows)",
-        "call('HSET', keys[4], 'page ' .. seen, rows)",
-    ),
-    Mutant(
         "of two accounts of a wallet one is noted",
         "adjusted.lua",
         "call('HGET', keys[4], name) or ''",
