@@ -223,7 +223,7 @@ def test_the_two_ledgers_agree(store_server: EmbeddedStore) -> None:
 
 @pytest.mark.slow
 def test_the_two_ledgers_agree_for_long(store_server: EmbeddedStore) -> None:
-    run(store_server, examples=60, steps=50)
+    run(store_server, examples=120, steps=50)
 
 
 @pytest.mark.nightly
