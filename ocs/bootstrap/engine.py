@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ocs.bootstrap.extras import offline_extra
 from ocs.bootstrap.offline import OfflineJob
-from ocs.bootstrap.sharing import WorkJob, opened_rating, shareable_files
+from ocs.bootstrap.sharing import WorkJob, opened_rating, shareable_files, shared_folder_id
 from ocs.bootstrap.stores import CannotStart
 from ocs.config.settings import Settings
 from ocs.usecases.offline_rating import ChunkDone, FileFault, rate_file
@@ -84,8 +84,8 @@ def opened_on_ray(settings: Settings, job: OfflineJob) -> Iterator[EngineWork]:
     )
     make = partial(ShareRater, msgspec.json.encode(settings), place)
     with offline_extra():
-        from ocs.bootstrap.offline_columns import shared_output, worker_at  # noqa: PLC0415
-    shared_output(job.out, "")
+        from ocs.bootstrap.offline_columns import worker_at  # noqa: PLC0415
+    shared_folder_id(job.out)  # makes the folder
     try:
         with worker_at(job.out), ray_cluster() as processors:
             yield EngineWork(files, tally, lambda shares: spread(make, shares, processors))

@@ -47,10 +47,9 @@ class Keeping:
         is_much = entries * ENTRY_BYTES * _LEAST_SHARE >= memory.limit_bytes
         if not memory.limit_bytes:
             self.keep_ms = self._most_ms
-        elif memory.used_percent >= SHORT_PERCENT:
-            if is_much:
-                halved = min(self.keep_ms, oldest_ms) // 2
-                self.keep_ms = min(self._most_ms, max(LEAST_MS, halved))
+        elif memory.used_percent >= SHORT_PERCENT and is_much:
+            halved = min(self.keep_ms, oldest_ms) // 2
+            self.keep_ms = min(self._most_ms, max(LEAST_MS, halved))
         elif memory.used_percent < ROOMY_PERCENT and self.is_short:
             grown = self.keep_ms * _GROWTH_PERCENT // 100
             self.keep_ms = min(self._most_ms, grown)

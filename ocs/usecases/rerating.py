@@ -28,7 +28,6 @@ what the first one had moved for them).
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -43,6 +42,8 @@ MOST_TOLD: Final = 20
 """Accounts that a message names."""
 AT_ONCE: Final = 100
 """Adjustments that are on their way to the store at once: a millisecond of its time."""
+LOOKED_UP_AT_ONCE: Final = 2_000
+"""Accounts whose uses are looked up together: all differences of the page are read for it."""
 RESUMED_FOR_MS: Final = 29 * 86_400_000
 """How long a page is gone on with by the ledger's word: it remembers references for 30 days."""
 
@@ -234,12 +235,13 @@ class Adjusting:
         if await self._is_forgotten(since_ms):
             since_ms = await self.now_ms()
             page.note(await self._looked_up(page, leaves=leaves))
-        for some in _batches(iter(_left(page))):
-            if await self._is_forgotten(since_ms):
-                raise CannotApply(f"{page.name} has become too old meanwhile: begin again")
-            adjusts = page.adjusts(some)
-            moving = (self._moved(page.name, due, adjusts.get(whose(due))) for due in some)
-            page.note(await asyncio.gather(*moving))
+        for portion in _parts(_left(page), LOOKED_UP_AT_ONCE):
+            adjusts = page.adjusts(portion)
+            for some in _parts(portion, AT_ONCE):
+                if await self._is_forgotten(since_ms):
+                    raise CannotApply(f"{page.name} has become too old meanwhile: begin again")
+                moving = (self._moved(page.name, due, adjusts.get(whose(due))) for due in some)
+                page.note(await asyncio.gather(*moving))
         page.close()
         return page.outcomes()
 
@@ -361,6 +363,6 @@ def _outcome(due: Due, code: ResultCode, reason: str = "", transaction_id: str =
     )
 
 
-def _batches(dues: Iterator[Due]) -> Iterator[list[Due]]:
-    while batch := list(islice(dues, AT_ONCE)):
-        yield batch
+def _parts(dues: Sequence[Due], size: int) -> Iterator[Sequence[Due]]:
+    for begin in range(0, len(dues), size):
+        yield dues[begin : begin + size]

@@ -45,12 +45,14 @@ class MemoryPage:
         self.noted: list[Outcome] = []
         self.is_closed = False
         self.online: dict[Whose, Adjusts] = {}
+        self.looked_up = 0
         self._dues = dues
 
     def dues(self) -> Sequence[Due]:
         return self._dues
 
     def adjusts(self, dues: Sequence[Due]) -> Mapping[Whose, Adjusts]:
+        self.looked_up += 1
         return {who: self.online[who] for due in dues if (who := whose(due)) in self.online}
 
     def outcomes(self) -> Sequence[Outcome]:
@@ -183,6 +185,15 @@ async def test_what_was_moved_when_the_link_was_lost_is_told_afterwards(desk: De
     assert [each.account for each in outcomes] == names
     assert {each.code for each in outcomes} == {OK}
     assert {await desk.left(name) for name in names} == {-5}
+
+
+async def test_uses_are_looked_up_for_many_accounts_at_once(desk: Desk) -> None:
+    """It reads all differences of the page."""
+    names = [f"a{number:03}" for number in range(3 * AT_ONCE)]
+    await desk.open(*names)
+    page = MemoryPage(*(due(name, 5) for name in names))
+    await desk.adjusting.apply(page)
+    assert (len(page.noted), page.looked_up) == (3 * AT_ONCE, 1)
 
 
 async def test_differences_that_cancel_out_move_nothing(desk: Desk) -> None:

@@ -6,8 +6,8 @@
 
 The store reads 16 KB of a link, some 25 charges, in a turn of its loop, and syncs its log at the
 end of each: an array on one link costs it a sync for every 25 events, on four links one for a
-hundred. Measured: 27,000 to 29,000 events a second instead of 18,000 (benchmarks/README.md). Few
-commands gain nothing by it, so they stay together on the main link.
+hundred. Measured: 24,000 to 28,000 events a second instead of 16,000 to 20,000 (the figures are in
+benchmarks/README.md). Few commands gain nothing by it, so they stay together on the main link.
 
 What belongs to one partition, and so to one wallet, goes over one lane and keeps its order.
 
@@ -87,16 +87,17 @@ class Lanes:
             self._side = [make_side() for _ in range(SIDE_LINKS)]
             for side in self._side:
                 side.start()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._look)
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._look)
 
     def _look(self) -> None:
-        self._timer = None
-        if not self._was_used:
+        if self._was_used:
+            self._was_used = False
+            self._look_later()
+        else:
             self._close_side()
-            return
-        self._was_used = False
-        self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._look)
 
     def _close_side(self) -> None:
         if self._timer is not None:

@@ -71,11 +71,8 @@ def entry_of(call: ReverseCall, label: str) -> str | None:
 def order_of(
     call: ReverseCall, address: str, entry_id: str, page: StoreReply
 ) -> Order | ReverseReply:
-    """Make the order from what the journal has under that id; `address` is the wallet's."""
-    found = cast("list[tuple[bytes, list[bytes]]]", page)
-    if not found:
-        return UNKNOWN
-    ((_, (_, data)),) = found
+    """Make the order from the entry that the journal has; `address` is the wallet's."""
+    ((_, (_, data)),) = cast("list[tuple[bytes, list[bytes]]]", page)
     entry = records.decode_entry(data)
     if not f"{entry.subject}/".startswith(f"{address}/"):
         return UNKNOWN

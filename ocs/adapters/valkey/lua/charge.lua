@@ -2,8 +2,9 @@
 --
 -- KEYS  1 wallet   2 session   3 deadlines   4 journal          (all of one partition)
 -- ARGV  1 the call: B text kind, d number (-1: known by its request), d version, d event_ms,
---         d answer_ms, B answered, B dry run, B can open (2: only a repeat is answered), limits, I text asked (the request,
---         I text, and its fingerprint, I text), I text told, H uses; then the uses (records.lua)
+--         d answer_ms, B answered, B dry run, B can open (2: only a repeat is answered), limits,
+--         I text asked (the request, I text, and its fingerprint, I text), I text told, H uses; then
+--         the uses (records.lua)
 -- Returns a status; or a status, the id in the journal and the frame (repeats.lua), blanks between:
 --         OK | HIT | CONFLICT   id, empty in a dry run   frame
 --         STALE | REPEAT_EXPIRED | UNKNOWN_SESSION | NO_WALLET
