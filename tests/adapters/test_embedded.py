@@ -24,7 +24,7 @@ async def test_it_runs_with_the_options_that_keep_money(directory: Path) -> None
             "appendfsync": "always",
             "no-appendfsync-on-rewrite": "no",
             "aof-use-rdb-preamble": "yes",
-            "auto-aof-rewrite-min-size": str(256 << 20),
+            "auto-aof-rewrite-min-size": str(128 << 20),
             "maxmemory": str(64 << 20),
             "maxmemory-policy": "noeviction",
             "enable-debug-command": "no",
