@@ -1,14 +1,24 @@
-"""Killing runs of commands, wherever they are."""
+"""Killing runs of commands, wherever they are.
 
+Wherever is told by what a run has asked the store, not by a clock: on a loud machine the next run
+takes half or twice as long, and whoever went by the time would find it over.
+"""
+
+import asyncio
 import os
+import random
 import signal
 import subprocess
-import time
-from pathlib import Path
 from typing import Final
+
+from ocs.adapters.valkey.connection import Connection
+from ocs.adapters.valkey.embedded import EmbeddedStore
 
 PATIENCE_S: Final = 60.0
 """So long a run may take that nobody kills."""
+LOOKS_EVERY_S: Final = 0.001
+AFTER_THAT_S: Final = 0.01
+"""In the mean; so a kill falls on what is done between two questions to the store as well."""
 
 
 def kill(run: subprocess.Popen[bytes]) -> bool:
@@ -20,12 +30,39 @@ def kill(run: subprocess.Popen[bytes]) -> bool:
     return was_there
 
 
-def times_of(run: subprocess.Popen[bytes], out: Path, status: int) -> tuple[float, float]:
-    """Wait for a run: after how many seconds it begins to work into `out`, and is at its end."""
-    began_s = time.monotonic()
-    while not (out / ".new").exists():
-        assert time.monotonic() < began_s + PATIENCE_S, "the run does not begin"
-        time.sleep(0.005)
-    works_s = time.monotonic()
-    assert run.wait(PATIENCE_S) == status
-    return works_s - began_s, time.monotonic() - began_s
+class Killer:
+    """Kills runs that work on a store, each after it has called so many of its functions."""
+
+    def __init__(self, server: EmbeddedStore, chance: random.Random) -> None:
+        self.server, self.chance, self.hits = server, chance, 0
+
+    def measure(self, run: subprocess.Popen[bytes], status: int) -> int:
+        """How many functions an undisturbed run calls, which ends with `status`."""
+        before = asyncio.run(self._calls())
+        assert run.wait(PATIENCE_S) == status
+        return asyncio.run(self._calls()) - before
+
+    def kill(self, run: subprocess.Popen[bytes], calls: int) -> None:
+        """Kill a run that has just begun after 1 to `calls` calls, and a moment."""
+        asyncio.run(self._wait(run, self.chance.randint(1, calls)))
+        self.hits += kill(run)
+
+    async def _wait(self, run: subprocess.Popen[bytes], calls: int) -> None:
+        async with Connection(self.server.url) as connection:
+            enough = calls + await _calls(connection)
+            while run.poll() is None and await _calls(connection) < enough:
+                await asyncio.sleep(LOOKS_EVERY_S)
+        await asyncio.sleep(self.chance.expovariate(1 / AFTER_THAT_S))
+
+    async def _calls(self) -> int:
+        async with Connection(self.server.url) as connection:
+            return await _calls(connection)
+
+
+async def _calls(connection: Connection) -> int:
+    reply = await connection.execute("INFO", "commandstats")
+    assert isinstance(reply, bytes)
+    for line in reply.decode().splitlines():
+        if line.startswith("cmdstat_fcall:"):
+            return int(line.partition("calls=")[2].partition(",")[0])
+    return 0

@@ -9,7 +9,6 @@ import asyncio
 import random
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -25,7 +24,7 @@ from ocs.config.reader import read_settings
 from ocs.usecases.ports import DAY_MS, Subscriber, WalletKey
 from ocs.usecases.provisioning import Provisioning, account_terms
 from ocs.usecases.verification import verify
-from tests.acceptance.killing import PATIENCE_S, kill, times_of
+from tests.acceptance.killing import PATIENCE_S, Killer
 from tests.adapters.store import ask
 
 TARIFFS: Final = Path(__file__).parents[2] / "config" / "tariffs"
@@ -111,10 +110,6 @@ class Sidecar:
     def finish(self, out: str) -> None:
         assert self.start(out).wait(PATIENCE_S) == 0
 
-    def measure(self, out: str) -> tuple[float, float]:
-        """Run undisturbed: after how many seconds it begins to work, and is at its end."""
-        return times_of(self.start(out), self.folder / out, 0)
-
     def outcome(self, out: str) -> Outcome:
         """Rows and wallets; the books must be right in themselves."""
         parts = sorted((self.folder / out).glob("tenant=*/day=*/*.parquet"))
@@ -141,27 +136,25 @@ def sidecar(folder: Path, own_server: EmbeddedStore) -> Sidecar:
 
 
 def killed_again_and_again(sidecar: Sidecar, kills: int) -> None:
+    seed = random.randrange(2**32)
+    killer = Killer(sidecar.server, random.Random(seed))
     sidecar.reset()
-    begins_s, ends_s = sidecar.measure("calm")
+    calls = killer.measure(sidecar.start("calm"), 0)
     rows, wallets = sidecar.outcome("calm")
     settled = Counter(rows["settled"])
     assert settled["debited"] > FILES * CDRS_A_FILE / 3
     assert settled["duplicate"] > FILES * SHARED / 4
     assert wallets["alpha"] < 0 == wallets["delta"]
-    seed = random.randrange(2**32)
-    chance, hits = random.Random(seed), 0
     for begun in range(0, kills, KILLS_A_RUN):
         out = f"wild{begun}"
         sidecar.reset()
         for _ in range(KILLS_A_RUN):
-            run = sidecar.start(out)
-            time.sleep(begins_s + chance.uniform(0, 2 * (ends_s - begins_s) / KILLS_A_RUN))
-            hits += kill(run)
+            killer.kill(sidecar.start(out), 2 * calls // KILLS_A_RUN)
         sidecar.finish(out)
         found, left = sidecar.outcome(out)
         assert rows.equals(found), f"seed {seed}, kills from {begun} on"
         assert left == wallets, f"seed {seed}, kills from {begun} on"
-    assert hits >= kills / 2, "killed when there was nothing to kill"
+    assert killer.hits >= kills / 2, "killed when there was nothing to kill"
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ import asyncio
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from ocs.config.reader import read_settings
 from ocs.usecases.ports import EMERGENCY, LATE, UNRATED, SessionKey, Subscriber, WalletKey
 from ocs.usecases.provisioning import Provisioning, account_terms
 from ocs.usecases.verification import verify
-from tests.acceptance.killing import PATIENCE_S, kill, times_of
+from tests.acceptance.killing import PATIENCE_S, Killer
 from tests.acceptance.test_offline_kills import CONFIGURATION
 from tests.adapters.store import ask
 from tests.usecases.charging_desk import told
@@ -113,10 +112,6 @@ class Settling:
         """Run to the end: whose use has no owner waits, so it ends with 1."""
         assert self.start(out).wait(PATIENCE_S) == 1
 
-    def measure(self, out: str) -> tuple[float, float]:
-        """Run undisturbed: after how many seconds it begins to work, and is at its end."""
-        return times_of(self.start(out), self.folder / out, 1)
-
     def outcome(self, out: str) -> Outcome:
         """Rows, wallets, and what waits; the books must be right in themselves."""
         parts = sorted((self.folder / out).glob("tenant=*/day=*/*.parquet"))
@@ -147,24 +142,22 @@ def settling(folder: Path, own_server: EmbeddedStore) -> Settling:
 
 
 def killed_again_and_again(settling: Settling, kills: int) -> None:
+    seed, begun = random.randrange(2**32), 0
+    killer = Killer(settling.server, random.Random(seed))
     settling.reset()
-    begins_s, ends_s = settling.measure("calm")
+    calls = killer.measure(settling.start("calm"), 1)
     calm = settling.outcome("calm")
     rows, left, parked = calm
     assert set(rows["settled"]) == {"debited", "duplicate", "reconciled", "recorded"}
     assert left["alpha"] < 0 == left["gamma"]
     assert parked["late"] > 0 < parked["unrated"], "those of nobody wait"
     assert parked["emergency"] == 0
-    seed = random.randrange(2**32)
-    chance, hits, begun = random.Random(seed), 0, 0
-    while hits < kills:
+    while killer.hits < kills:
         begun += 1
         assert begun < kills, "killed when there was nothing to kill"
         settling.reset()
         for _ in range(KILLS_A_RUN):
-            run = settling.start(f"wild{begun}")
-            time.sleep(begins_s + chance.uniform(-0.1, (ends_s - begins_s) / KILLS_A_RUN))
-            hits += kill(run)
+            killer.kill(settling.start(f"wild{begun}"), calls // KILLS_A_RUN)
         settling.finish(f"wild{begun}")
         found = settling.outcome(f"wild{begun}")
         assert rows.equals(found[0]), f"seed {seed}, run {begun}"
