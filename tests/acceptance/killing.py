@@ -9,10 +9,11 @@ import os
 import random
 import signal
 import subprocess
+import time
 from typing import Final
 
-from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.embedded import EmbeddedStore
+from tests.adapters.store import ask
 
 PATIENCE_S: Final = 60.0
 """So long a run may take that nobody kills."""
@@ -38,31 +39,22 @@ class Killer:
 
     def measure(self, run: subprocess.Popen[bytes], status: int) -> int:
         """How many functions an undisturbed run calls, which ends with `status`."""
-        before = asyncio.run(self._calls())
+        before = self._calls()
         assert run.wait(PATIENCE_S) == status
-        return asyncio.run(self._calls()) - before
+        return self._calls() - before
 
     def kill(self, run: subprocess.Popen[bytes], calls: int) -> None:
         """Kill a run that has just begun after 1 to `calls` calls, and a moment."""
-        asyncio.run(self._wait(run, self.chance.randint(1, calls)))
+        enough = self._calls() + self.chance.randint(1, calls)
+        while run.poll() is None and self._calls() < enough:
+            time.sleep(LOOKS_EVERY_S)
+        time.sleep(self.chance.expovariate(1 / AFTER_THAT_S))
         self.hits += kill(run)
 
-    async def _wait(self, run: subprocess.Popen[bytes], calls: int) -> None:
-        async with Connection(self.server.url) as connection:
-            enough = calls + await _calls(connection)
-            while run.poll() is None and await _calls(connection) < enough:
-                await asyncio.sleep(LOOKS_EVERY_S)
-        await asyncio.sleep(self.chance.expovariate(1 / AFTER_THAT_S))
-
-    async def _calls(self) -> int:
-        async with Connection(self.server.url) as connection:
-            return await _calls(connection)
-
-
-async def _calls(connection: Connection) -> int:
-    reply = await connection.execute("INFO", "commandstats")
-    assert isinstance(reply, bytes)
-    for line in reply.decode().splitlines():
-        if line.startswith("cmdstat_fcall:"):
-            return int(line.partition("calls=")[2].partition(",")[0])
-    return 0
+    def _calls(self) -> int:
+        reply = asyncio.run(ask(self.server, "INFO", "commandstats"))
+        assert isinstance(reply, bytes)
+        for line in reply.decode().splitlines():
+            if line.startswith("cmdstat_fcall:"):
+                return int(line.partition("calls=")[2].partition(",")[0])
+        return 0
