@@ -34,27 +34,6 @@ def _kill(store: EmbeddedStore) -> None:
     assert server.has_ended(READY_TIMEOUT_S)
 
 
-# --- Its children --------------------------------------------------------------------------------
-
-
-def _children(pid: int) -> list[int]:
-    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-
-
-async def test_a_child_that_rewrites_the_log_gives_way(directory: Path) -> None:
-    with running(EmbeddedStore(directory)) as store:
-        for number in range(50):
-            await ask(store, "SET", f"key{number}", "value")
-        await ask(store, "CONFIG", "SET", "rdb-key-save-delay", 20_000)  # µs a key
-        await ask(store, "BGREWRITEAOF")
-        assert store.pid is not None
-        while not (children := _children(store.pid)):
-            assert store.poll()
-        assert store.poll()
-        assert [os.getpriority(os.PRIO_PROCESS, child) for child in children] == [10]
-        assert os.getpriority(os.PRIO_PROCESS, store.pid) == 0
-
-
 # --- One store a directory ----------------------------------------------------------------------
 
 

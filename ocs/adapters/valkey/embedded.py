@@ -31,10 +31,10 @@ from ocs.adapters.valkey.embedded_server import (
     StartedServer,
     find_binary,
     look,
-    put_children_behind,
     set_options,
 )
 from ocs.adapters.valkey.faults import EmbeddedStoreError, ReplyError
+from ocs.adapters.valkey.log_keeper import KeeperThread, LogKeeper
 
 __all__ = ["EmbeddedStore", "EmbeddedStoreError", "Fsync", "socket_path"]
 
@@ -75,6 +75,7 @@ class EmbeddedStore:
         self._monotonic_s = monotonic_s
         self._socket = Path()
         self._watch_lock: int | None = None
+        self._log_keeper: KeeperThread | None = None
         self._server: Server | None = None
         self._deaths: deque[float] = deque(maxlen=DEATHS_TO_GIVE_UP)
         self._pause_s = FIRST_PAUSE_S
@@ -87,7 +88,8 @@ class EmbeddedStore:
     @property
     def pid(self) -> int | None:
         """The server's process, None while there is none."""
-        return None if self._server is None else self._server.pid
+        server = self._server  # asked by the log keeper's thread as well
+        return None if server is None else server.pid
 
     # --- Starting -------------------------------------------------------------------------------
 
@@ -102,6 +104,8 @@ class EmbeddedStore:
         except BaseException:
             self._release()
             raise
+        keeper = LogKeeper(self.directory / files.LOG_FOLDER)
+        self._log_keeper = KeeperThread(keeper, lambda: self.pid)
 
     def _launch_or_adopt(self) -> None:
         deadline_s = self._monotonic_s() + LOCK_PATIENCE_S
@@ -183,7 +187,6 @@ class EmbeddedStore:
         """
         if self._server is not None:
             if not self._server.has_ended(0):
-                put_children_behind(self._server.pid)
                 return True
             self._note_death(self._server.pid)
         if self._monotonic_s() < self._restart_at_s:
@@ -225,6 +228,9 @@ class EmbeddedStore:
         self._release()
 
     def _release(self) -> None:
+        keeper, self._log_keeper = self._log_keeper, None
+        if keeper is not None:
+            keeper.stop()
         lock, self._watch_lock = self._watch_lock, None
         if lock is not None:
             os.close(lock)

@@ -24,6 +24,8 @@ Fsync = Literal["always", "everysec"]
 
 # sockaddr_un holds 108 bytes with the closing zero; some servers need one more.
 SOCKET_PATH_BYTES = 107
+LOG_FOLDER = "appendonlydir"
+"""The server's own name for the folder of its log."""
 _SOCKET = "store.sock"
 _SOCKET_POINTER = "socket.path"
 _LOG = "store.log"
@@ -145,6 +147,7 @@ def write_configuration(
         "always-show-logo no",
         "# An answer leaves after its data is on disk: one fsync for all clients of a round.",
         "appendonly yes",
+        f"appenddirname {LOG_FOLDER}",
         f"appendfsync {fsync}",
         "no-appendfsync-on-rewrite no",
         "aof-use-rdb-preamble yes",

@@ -5,7 +5,6 @@ which tells of its end and takes signals without ever meeting another process un
 Everything here is synchronous: the process that watches the store runs no event loop.
 """
 
-import contextlib
 import os
 import platform
 import re
@@ -34,8 +33,6 @@ _MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=127"}
 """The script's many short texts and tables come and go through malloc's quick lists, which hold
 seven of a size unless told otherwise: 4 % fewer instructions a charge. Every glibc allows 127;
 other C libraries take no notice."""
-_CHILD_NICENESS = 10
-"""A tenth of the server's share at the least: the log must not outgrow the disk for want of it."""
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -83,18 +80,6 @@ def _require_version(binary: Path) -> None:
 
 
 # --- Process ------------------------------------------------------------------------------------
-
-
-def put_children_behind(pid: int) -> None:
-    """Let a server's children give way to the server and its callers where processors are short.
-
-    A child writes the server's log anew, for seconds; with the same right to a processor it keeps
-    charges waiting for it. Where the kernel does not tell of children, nothing is done.
-    """
-    with contextlib.suppress(OSError):
-        for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-            if os.getpriority(os.PRIO_PROCESS, child) < _CHILD_NICENESS:
-                os.setpriority(os.PRIO_PROCESS, child, _CHILD_NICENESS)
 
 
 class Server(Protocol):

@@ -1,0 +1,162 @@
+"""Beside the embedded store: what it does to write its log anew, put behind its charges.
+
+The server lets a child write the log anew, and removes the former files, while it serves. Of a log
+of 128 MB three things kept charges waiting, 60 to 150 ms each time:
+
+    the child has the server's right to a processor      it gives way, 10 ms after its birth
+    threads of the server sync, and drop from memory,    they give way, always
+    the file that is left
+    the file system frees 128 MB at once (ext4: 40 to    the files are held open here, so that their
+    70 ms), and no sync of a charge ends before          removal frees nothing, and then shrunk step
+                                                         by step
+
+Only a file that has no name any more, and that nobody else has open, is shrunk: a backup that reads
+it, or has linked it, gets all of it. Whatever cannot be done here (a kernel that does not tell of
+children, a file system without leases) is left to the server, and takes as long as it takes.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+LOOK_EVERY_S: Final = 0.01
+LOOKS_A_ROUND: Final = 50
+"""Threads and files are looked at in every round only: they do not come and go."""
+NICENESS: Final = 10
+"""A tenth of the server's share at the least: the log must not outgrow the disk for want of it."""
+LEAST_STEP_BYTES: Final = 128 << 10
+"""Freed in one look: 13 MB a second. Steps of 4 MB kept a sync waiting for up to 100 ms where the
+file system tells the disk of every block that it frees."""
+LOOKS_TO_FREE: Final = 1_000
+"""What there is to free when steps are larger than that is gone in ten seconds."""
+ROUNDS_OF_PATIENCE: Final = 120
+"""So long, a minute, may somebody else have a removed file open; then it is theirs to free."""
+_THREADS: Final = frozenset({"bio_aof", "bio_close_file", "bio_lazy_free"})
+
+
+class LogKeeper:
+    """`look` again and again, each time with the server's process; `close` at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._looks = 0
+        self._held: dict[int, _Held] = {}
+
+    def look(self, pid: int) -> None:
+        """Do what there is to do now, some milliseconds at most."""
+        _put_children_behind(pid)
+        if self._looks % LOOKS_A_ROUND == 0:
+            _put_threads_behind(pid)
+            self._hold()
+        self._looks += 1
+        free = [inode for inode, held in self._held.items() if held.is_free]
+        if free:
+            left = sum(self._held[inode].size() for inode in free)
+            if not self._held[free[0]].shrink(max(LEAST_STEP_BYTES, left // LOOKS_TO_FREE)):
+                self._let_go(free[0])
+
+    def close(self) -> None:
+        """Let all files go; what of them has no name any more is freed now."""
+        for inode in list(self._held):
+            self._let_go(inode)
+
+    def _hold(self) -> None:
+        """Take what is new, and see what has been removed."""
+        named = set()
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self._folder):
+                named.add(entry.inode())
+                if entry.inode() not in self._held:
+                    self._held[entry.inode()] = _Held(entry.path)
+        for inode in self._held.keys() - named:
+            if not self._held[inode].may_be_freed():
+                self._let_go(inode)
+
+    def _let_go(self, inode: int) -> None:
+        os.close(self._held.pop(inode).descriptor)
+
+
+class _Held:
+    """A file that is held open. Raises `OSError` when it cannot be."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self.is_free = False
+        self._patience = ROUNDS_OF_PATIENCE
+
+    def may_be_freed(self) -> bool:
+        """Look at it when its name is gone; false: it is not for us to free."""
+        if not self.is_free:
+            if os.fstat(self.descriptor).st_nlink or not self._patience:
+                return False
+            self._patience -= 1
+            self.is_free = self._is_ours_alone()
+        return True
+
+    def _is_ours_alone(self) -> bool:
+        # A write lease is given to the only one who has a file open. It is given back at once, for
+        # with a lease the kernel would signal this process if somebody opened the file after all.
+        try:
+            fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError:
+            return False
+        fcntl.fcntl(self.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return True
+
+    def size(self) -> int:
+        return os.fstat(self.descriptor).st_size
+
+    def shrink(self, step_bytes: int) -> bool:
+        """Free so much of it; whether something is left to be freed."""
+        left = max(0, self.size() - step_bytes)
+        try:
+            os.ftruncate(self.descriptor, left)
+        except OSError:
+            return False
+        return left > 0
+
+
+def _put_children_behind(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        for child in children.split():
+            _put_behind(int(child))
+
+
+def _put_threads_behind(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if (task / "comm").read_text().strip() in _THREADS:
+                _put_behind(int(task.name))
+
+
+def _put_behind(task: int) -> None:
+    if os.getpriority(os.PRIO_PROCESS, task) < NICENESS:
+        os.setpriority(os.PRIO_PROCESS, task, NICENESS)
+
+
+class KeeperThread:
+    """Looks a hundred times a second until it is stopped."""
+
+    def __init__(self, keeper: LogKeeper, pid: Callable[[], int | None]) -> None:
+        """`pid` tells the server's process, None while there is none."""
+        self._keeper = keeper
+        self._pid = pid
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            pid = self._pid()
+            if pid is not None:
+                self._keeper.look(pid)
+        self._keeper.close()
