@@ -9,6 +9,8 @@ import pytest
 
 from tests.bootstrap.offline_scene import PLANS, Scene, write_cdrs
 
+pytestmark = pytest.mark.slow
+
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")
 batch_rating = pytest.importorskip("ocs.bootstrap.batch_rating")
 

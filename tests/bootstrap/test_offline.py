@@ -16,6 +16,8 @@ from ocs.usecases.offline_rating import Fate
 from ocs.usecases.rejects import Reject, read
 from tests.bootstrap.offline_scene import Scene, online_prices, write_cdrs
 
+pytestmark = pytest.mark.slow
+
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")
 golden = pytest.importorskip("tests.adapters.cdr_files.golden")
 chunks = pytest.importorskip("ocs.adapters.cdr_files.chunks")
@@ -244,7 +246,6 @@ def killed_after(scene: Scene, seconds: float) -> bool:
         return process.stdout.readline() == "done\n"
 
 
-@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path: Path) -> None:
     """Kill -9 at random points, without and within the writing of a chunk."""
     undisturbed, disturbed = Scene(tmp_path / "a"), Scene(tmp_path / "b")

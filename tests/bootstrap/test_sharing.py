@@ -24,6 +24,8 @@ from ocs.usecases.sharing_work import Share, Way
 from tests.adapters.store import ask
 from tests.bootstrap.offline_scene import Scene, write_cdrs
 
+pytestmark = pytest.mark.slow
+
 pl = pytest.importorskip("polars", reason="the extra `offline` is not installed")
 pytest.importorskip("ocs.bootstrap.offline_columns")
 app = pytest.importorskip("ocs.cli.app").app
@@ -215,7 +217,6 @@ def test_rejects_make_the_exit_code_1(scene: Scene, shell: Shell) -> None:
     assert shell.work().exit_code == 1
 
 
-@pytest.mark.slow
 def test_a_store_that_is_not_there_is_told(scene: Scene) -> None:
     nowhere = CliRunner().invoke(
         app, ["offline", "shares", "--config", str(scene.config), "--store", "unix:///nowhere"]

@@ -15,6 +15,8 @@ from tests.cli.conftest import Execute
 from tests.cli.rerate_desk import GERMANY, RerateDesk
 from tests.cli.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("polars", reason="the extra `offline` is not installed")
 
 PAGE = "0001-"
