@@ -32,7 +32,7 @@ _LOG = "store.log"
 _NOT_PLAIN = re.compile(rb"[^A-Za-z0-9/._+=,:@-]")
 _LOG_TAIL_BYTES = 4096
 # The log is written anew when it has doubled, and not before it is so large. Callers feel that
-# (20 to 90 ms at half of the peak), and at 64 MB, the server's own choice, a busy service would do
+# (20 to 35 ms at half of the peak), and at 64 MB, the server's own choice, a busy service would do
 # it every ten seconds. The price is a longer start: from the kill to its readiness measured 0.5 s
 # with 40 MB, 0.9 to 1.0 s with 120 MB, 1.9 s with 240 MB. Calls wait for it for 1.5 s of their
 # 2 s (charging.time_limit_ms), so more would lose calls that a smaller log does not.

@@ -1,7 +1,7 @@
 """Beside the embedded store: what it does to write its log anew, put behind its charges.
 
 The server lets a child write the log anew, and removes the former files, while it serves. Of a log
-of 128 MB three things kept charges waiting, 60 to 150 ms each time:
+of 128 MB three things kept charges waiting, 60 to 170 ms each time:
 
     the child has the server's right to a processor      it gives way, 10 ms after its birth
     threads of the server sync, and drop from memory,    they give way, always
@@ -67,8 +67,8 @@ class LogKeeper:
     def _hold(self) -> None:
         """Take what is new, and see what has been removed."""
         named = set()
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(self._folder):
+        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
                 named.add(entry.inode())
                 if entry.inode() not in self._held:
                     self._held[entry.inode()] = _Held(entry.path)
