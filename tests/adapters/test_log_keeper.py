@@ -11,7 +11,6 @@ import pytest
 from ocs.adapters.valkey.embedded import EmbeddedStore
 from ocs.adapters.valkey.log_keeper import (
     LEAST_STEP_BYTES,
-    LOOKS_A_ROUND,
     LOOKS_TO_FREE,
     NICENESS,
     ROUNDS_OF_PATIENCE,
@@ -22,12 +21,16 @@ from tests.adapters.store import ask, running
 NOBODY = 0
 """No process: only files are looked at."""
 SIZE = 3 * LEAST_STEP_BYTES - 1
+LOOKS = 4
+"""Of a round: enough to free a file of that size."""
 PATIENCE_S = 10.0
 
 
 def _look(keeper: LogKeeper, rounds: int = 1) -> None:
-    for _ in range(rounds * LOOKS_A_ROUND):
-        keeper.look(NOBODY)
+    for _ in range(rounds):
+        keeper.look_around(NOBODY)
+        for _ in range(LOOKS):
+            keeper.look(NOBODY)
 
 
 def _written(folder: Path) -> Path:
@@ -72,8 +75,10 @@ def test_a_removed_file_is_freed_step_by_step(logs: Path, keeper: LogKeeper) -> 
     _look(keeper)
     path.unlink()
     assert _held_sizes() == [SIZE], "the removal frees nothing"
+    keeper.look_around(NOBODY)
     sizes = []
     while held := _held_sizes():
+        assert keeper.is_freeing
         sizes += held
         keeper.look(NOBODY)
     assert sorted(set(sizes), reverse=True) == [
@@ -90,8 +95,8 @@ def test_much_is_freed_in_larger_steps(logs: Path, keeper: LogKeeper) -> None:
     os.truncate(path, size)  # with holes
     _look(keeper)
     path.unlink()
-    while _held_sizes() == [size]:
-        keeper.look(NOBODY)
+    keeper.look_around(NOBODY)
+    keeper.look(NOBODY)
     assert _held_sizes() == [size - 2 * LEAST_STEP_BYTES]
 
 

@@ -34,7 +34,7 @@ from ocs.adapters.valkey.embedded_server import (
     set_options,
 )
 from ocs.adapters.valkey.faults import EmbeddedStoreError, ReplyError
-from ocs.adapters.valkey.log_keeper import KeeperThread, LogKeeper
+from ocs.adapters.valkey.log_keeper import KeeperThread
 
 __all__ = ["EmbeddedStore", "EmbeddedStoreError", "Fsync", "socket_path"]
 
@@ -104,8 +104,12 @@ class EmbeddedStore:
         except BaseException:
             self._release()
             raise
-        keeper = LogKeeper(self.directory / files.LOG_FOLDER)
-        self._log_keeper = KeeperThread(keeper, lambda: self.pid)
+        try:
+            folder = self.directory / files.LOG_FOLDER
+            self._log_keeper = KeeperThread(folder, lambda: self.pid)
+        except OSError as error:
+            # Charges will wait for the log now and then; that is no reason not to serve.
+            _log.warning("nothing gives way to the store: %s", error.strerror)
 
     def _launch_or_adopt(self) -> None:
         deadline_s = self._monotonic_s() + LOCK_PATIENCE_S

@@ -3,7 +3,7 @@
 The server lets a child write the log anew, and removes the former files, while it serves. Of a log
 of 128 MB three things kept charges waiting, 60 to 170 ms each time:
 
-    the child has the server's right to a processor      it gives way, 10 ms after its birth
+    the child has the server's right to a processor      it gives way from its birth on
     threads of the server sync, and drop from memory,    they give way, always
     the file that is left
     the file system frees 128 MB at once (ext4: 40 to    the files are held open here, so that their
@@ -23,15 +23,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-LOOK_EVERY_S: Final = 0.01
-LOOKS_A_ROUND: Final = 50
-"""Threads and files are looked at in every round only: they do not come and go."""
+from ocs.adapters.clock import monotonic_s
+from ocs.adapters.valkey.folder_watch import FolderWatch
+
+ROUND_S: Final = 0.5
+"""Everything is looked at so often, and whenever a name comes or goes in the log's folder."""
+ALERT_S: Final = 0.2
+BIRTH_S: Final = 0.001
+"""A new file of the log is soon followed by the child: so often it is looked for, for `ALERT_S`."""
+FREEING_S: Final = 0.02
 NICENESS: Final = 10
 """A tenth of the server's share at the least: the log must not outgrow the disk for want of it."""
-LEAST_STEP_BYTES: Final = 128 << 10
+LEAST_STEP_BYTES: Final = 256 << 10
 """Freed in one look: 13 MB a second. Steps of 4 MB kept a sync waiting for up to 100 ms where the
 file system tells the disk of every block that it frees."""
-LOOKS_TO_FREE: Final = 1_000
+LOOKS_TO_FREE: Final = 500
 """What there is to free when steps are larger than that is gone in ten seconds."""
 ROUNDS_OF_PATIENCE: Final = 120
 """So long, a minute, may somebody else have a removed file open; then it is theirs to free."""
@@ -39,25 +45,30 @@ _THREADS: Final = frozenset({"bio_aof", "bio_close_file", "bio_lazy_free"})
 
 
 class LogKeeper:
-    """`look` again and again, each time with the server's process; `close` at the end."""
+    """`look_around` in every round, `look` in between, with the server's process; then `close`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._looks = 0
         self._held: dict[int, _Held] = {}
 
-    def look(self, pid: int) -> None:
-        """Do what there is to do now, some milliseconds at most."""
-        _put_children_behind(pid)
-        if self._looks % LOOKS_A_ROUND == 0:
-            _put_threads_behind(pid)
-            self._hold()
-        self._looks += 1
+    @property
+    def is_freeing(self) -> bool:
+        return any(held.is_free for held in self._held.values())
+
+    def look_around(self, pid: int) -> None:
+        """See which files have come and gone, and which threads there are."""
+        _put_threads_behind(pid)
+        self._hold()
+
+    def look(self, pid: int) -> bool:
+        """Put children behind, and free a step; whether there is a child."""
+        has_child = _put_children_behind(pid)
         free = [inode for inode, held in self._held.items() if held.is_free]
         if free:
             left = sum(self._held[inode].size() for inode in free)
             if not self._held[free[0]].shrink(max(LEAST_STEP_BYTES, left // LOOKS_TO_FREE)):
                 self._let_go(free[0])
+        return has_child
 
     def close(self) -> None:
         """Let all files go; what of them has no name any more is freed now."""
@@ -120,11 +131,13 @@ class _Held:
         return left > 0
 
 
-def _put_children_behind(pid: int) -> None:
+def _put_children_behind(pid: int) -> bool:
+    children: list[str] = []
     with contextlib.suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-        for child in children.split():
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        for child in children:
             _put_behind(int(child))
+    return bool(children)
 
 
 def _put_threads_behind(pid: int) -> None:
@@ -140,23 +153,41 @@ def _put_behind(task: int) -> None:
 
 
 class KeeperThread:
-    """Looks a hundred times a second until it is stopped."""
+    """Keeps the log of a server until it is stopped. It sleeps but for rounds and changes."""
 
-    def __init__(self, keeper: LogKeeper, pid: Callable[[], int | None]) -> None:
-        """`pid` tells the server's process, None while there is none."""
-        self._keeper = keeper
+    def __init__(self, folder: Path, pid: Callable[[], int | None]) -> None:
+        """`pid` tells the server's process, None while there is none. Raises `OSError`."""
+        self._keeper = LogKeeper(folder)
+        self._folder = folder
         self._pid = pid
-        self._stopping = threading.Event()
+        self._watch = FolderWatch()
+        self._is_ending = False
         self._thread = threading.Thread(target=self._run, name="log keeper", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._is_ending = True
+        self._watch.wake()
         self._thread.join()
+        self._watch.close()
+        self._keeper.close()
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY_S):
-            pid = self._pid()
-            if pid is not None:
-                self._keeper.look(pid)
-        self._keeper.close()
+        alert_until_s = round_due_s = 0.0
+        while not self._is_ending:
+            with contextlib.suppress(OSError):  # the server makes it at its first start
+                self._watch.add(self._folder)
+            now_s = monotonic_s()
+            is_alert = now_s < alert_until_s
+            pause_s = FREEING_S if self._keeper.is_freeing else ROUND_S
+            changed = self._watch.wait(BIRTH_S if is_alert else pause_s)
+            pid, now_s = self._pid(), monotonic_s()
+            if pid is None:
+                continue
+            if changed:
+                alert_until_s = now_s + ALERT_S
+            if changed or now_s >= round_due_s:
+                round_due_s = now_s + ROUND_S
+                self._keeper.look_around(pid)
+            if self._keeper.look(pid):
+                alert_until_s = 0.0
