@@ -1,6 +1,7 @@
 """What the embedded store does to its log gives way to charges, and nobody's file is cut."""
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ocs.adapters.valkey import log_keeper
 from ocs.adapters.valkey.embedded import EmbeddedStore
+from ocs.adapters.valkey.folder_watch import FolderWatch
 from ocs.adapters.valkey.log_keeper import (
     LEAST_STEP_BYTES,
     LOOKS_TO_FREE,
@@ -202,3 +205,15 @@ async def test_the_former_log_is_gone_when_it_was_written_anew(directory: Path) 
         _eventually(lambda: _held_sizes() == [])
     with running(EmbeddedStore(directory)) as again:
         assert await ask(again, "DBSIZE") == 100
+
+
+def test_a_store_serves_where_the_kernel_tells_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_more() -> FolderWatch:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(log_keeper, "FolderWatch", no_more)
+    with running(EmbeddedStore(directory)) as store:
+        assert store.poll()
+    assert "nothing gives way to the store: Too many open files" in caplog.text

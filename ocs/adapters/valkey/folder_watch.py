@@ -6,6 +6,7 @@ do (inotify-simple, watchdog) bring events, threads and trees that nobody needs 
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 from pathlib import Path
@@ -22,6 +23,8 @@ class FolderWatch:
     def __init__(self) -> None:
         """Raises `OSError` where there is no inotify, or no more of it for this user."""
         self._library = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(self._library, "inotify_init1"):
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
         self._events = self._checked(self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 

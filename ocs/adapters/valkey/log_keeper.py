@@ -38,7 +38,7 @@ LEAST_STEP_BYTES: Final = 256 << 10
 """Freed in one look: 13 MB a second. Steps of 4 MB kept a sync waiting for up to 100 ms where the
 file system tells the disk of every block that it frees."""
 LOOKS_TO_FREE: Final = 500
-"""What there is to free when steps are larger than that is gone in ten seconds."""
+"""Steps are at least this part of what there is to free: the more it is, the faster it goes."""
 ROUNDS_OF_PATIENCE: Final = 120
 """So long, a minute, may somebody else have a removed file open; then it is theirs to free."""
 _THREADS: Final = frozenset({"bio_aof", "bio_close_file", "bio_lazy_free"})
