@@ -25,6 +25,7 @@ from ocs.bootstrap.stores import CannotStart, intake_directory
 from ocs.config.settings import Settings
 from ocs.usecases.offline_rating import CdrFile, Chunk, Output
 from ocs.usecases.offline_summary import Tally
+from ocs.usecases.sharing_work import Way
 
 _LOCK: Final = "run.lock"
 _MS: Final = 1_000
@@ -82,7 +83,7 @@ def opened_intake(settings: Settings, job: OfflineJob) -> Iterator[Rating]:
     with _ours(folder), opened_work(settings, job) as work:
         posted = _files(settings, job, folder / CDRS, work.tally)
         whole = replace(work, files=(*work.files, *posted))
-        yield IntakeRating(settings, whole, debits=job.debit and job.subscribers is None)
+        yield IntakeRating(settings, whole, debits=job.way is Way.DEBIT)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from ocs.usecases.offline_rating import CdrFile, Output, People, Rater, Remember
 from ocs.usecases.offline_summary import RunSummary, Tally, rate_files
 from ocs.usecases.ports import Directory, Subscriber
 from ocs.usecases.seed_files import SeedFile, read_subscribers
+from ocs.usecases.sharing_work import Way
 
 RUNS: Final = "runs"
 _ASKED_AT_ONCE: Final = 1_000
@@ -51,6 +52,11 @@ class OfflineJob(Struct, frozen=True, kw_only=True):
     reading: Mapping[str, Any] = {}
     subscribers: Path | None = None
     debit: bool = True
+
+    @property
+    def way(self) -> Way:
+        """What it is to do about money."""
+        return Way.of(has_subscribers=self.subscribers is not None, debit=self.debit)
 
 
 class OfflineWork(Struct, frozen=True):
@@ -109,7 +115,7 @@ def opened_work(settings: Settings, job: OfflineJob) -> Iterator[OfflineWork]:
         rater = rater_of(settings, generation, people)
         output = output_of(job.out)
         stack.enter_context(run_at(job.out))
-        if job.debit and job.subscribers is None:
+        if job.way is Way.DEBIT:
             settle = stack.enter_context(opened_settling(settings))
             output = debited_output(output, settle)
         yield OfflineWork(files, rater, output, tally)

@@ -189,9 +189,7 @@ class WorkJob(Struct, frozen=True, kw_only=True):
     @property
     def way(self) -> Way:
         """What it is to do about money."""
-        if self.subscribers is not None:
-            return Way.SUBSCRIBERS
-        return Way.DEBIT if self.debit else Way.NO_DEBIT
+        return Way.of(has_subscribers=self.subscribers is not None, debit=self.debit)
 
 
 def shareable_files(

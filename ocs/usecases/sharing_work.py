@@ -39,7 +39,7 @@ another's sake; five in a row are the share's own doing."""
 
 
 class Way(StrEnum):
-    """What a worker does about money; the words are those of its options.
+    """What a run or a worker does about money; the words are those of its options.
 
     All workers of a queue go one way, or some CDRs would be debited and others silently not.
     """
@@ -47,6 +47,13 @@ class Way(StrEnum):
     DEBIT = "debit"
     NO_DEBIT = "no-debit"
     SUBSCRIBERS = "subscribers"
+
+    @classmethod
+    def of(cls, *, has_subscribers: bool, debit: bool) -> "Way":
+        """Choose by what was asked: nobody of a list of subscribers has a wallet to be debited."""
+        if has_subscribers:
+            return cls.SUBSCRIBERS
+        return cls.DEBIT if debit else cls.NO_DEBIT
 
 
 class Bound(Struct, frozen=True):

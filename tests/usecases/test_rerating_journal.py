@@ -28,7 +28,7 @@ def partition_of(wallet: WalletKey) -> int:
 
 
 class MemorySource:
-    """Entries of wallets, and from when on each partition is known."""
+    """Entries of wallets, and from when on each partition is known; `known_ms` may raise."""
 
     def __init__(self, *moved: Credit, known_ms: Callable[[int], int] = lambda _: FOR_EVER) -> None:
         self.read_since: dict[int, int] = {}
@@ -132,20 +132,12 @@ async def test_of_a_partition_that_cannot_be_read_nobody_can_tell() -> None:
 
     damaged = partition_of(WalletKey("demo", "ann"))
 
-    class DamagedSource(MemorySource):
-        async def read(
-            self,
-            partition: int,
-            subjects: Collection[str],
-            since_ms: int,
-            take: Callable[[Posted], None],
-        ) -> int:
-            known_ms = await super().read(partition, subjects, since_ms, take)
-            if partition == damaged:
-                raise DamagedReel("003/00000001 cannot be read")
-            return known_ms
+    def known_ms(partition: int) -> int:
+        if partition == damaged:
+            raise DamagedReel("003/00000001 cannot be read")
+        return FOR_EVER
 
-    source = DamagedSource(("ann", -5, "rerate 0003-abc ann"))
+    source = MemorySource(("ann", -5, "rerate 0003-abc ann"), known_ms=known_ms)
     names = [f"a{number}" for number in range(20)]
     found = await fates(source, due("ann"), *map(due, names))
     there = [name for name in names if partition_of(WalletKey("demo", name)) == damaged]

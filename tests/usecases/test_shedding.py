@@ -5,26 +5,14 @@ from msgspec.structs import replace
 
 from ocs.domain.events import Action, Event, Kind, ServiceUse
 from ocs.usecases.shedding import NEVER, Shed, ShedLevels, StoreMemory, is_shed, shed_at
+from tests.usecases.charging_desk import told
 
 NOTHING, STARTS, ONE_SHOTS = Shed
 DEFAULT = ShedLevels()
 
 
 def event(kind: Kind, used: int = 0) -> Event:
-    return Event(
-        kind=kind,
-        tenant="demo",
-        session_id="s1",
-        request_number=0,
-        request_key="",
-        subscriber="441632960166",
-        usage_type="voice",
-        rated_number="260955123456",
-        event_ms=0,
-        reported_ms=0,
-        answer_ms=None,
-        services=(ServiceUse("0", 0, 60), ServiceUse("1", used, 60)),
-    )
+    return told(kind, 0, ServiceUse("0", 0, 60), ServiceUse("1", used, 60))
 
 
 def walk(levels: ShedLevels, *used: float) -> list[Shed]:

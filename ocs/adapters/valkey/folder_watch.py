@@ -1,7 +1,7 @@
 """Being told by the kernel that names come and go in a folder (Linux, inotify(7)).
 
-Three calls of the C library, by ctypes: the standard library has no door to them, and packages that
-do (inotify-simple, watchdog) bring events, threads and trees that nobody needs here.
+Two calls of the C library, by ctypes: the standard library has no door to them, and packages that
+have one (inotify-simple, watchdog) bring events, threads and trees that nobody needs here.
 """
 
 import contextlib

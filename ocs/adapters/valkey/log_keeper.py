@@ -175,12 +175,8 @@ class KeeperThread:
     def _run(self) -> None:
         alert_until_s = round_due_s = 0.0
         while not self._is_ending:
-            with contextlib.suppress(OSError):  # the server makes it at its first start
-                self._watch.add(self._folder)
-            now_s = monotonic_s()
-            is_alert = now_s < alert_until_s
             pause_s = FREEING_S if self._keeper.is_freeing else ROUND_S
-            changed = self._watch.wait(BIRTH_S if is_alert else pause_s)
+            changed = self._watch.wait(BIRTH_S if monotonic_s() < alert_until_s else pause_s)
             pid, now_s = self._pid(), monotonic_s()
             if pid is None:
                 continue
@@ -188,6 +184,8 @@ class KeeperThread:
                 alert_until_s = now_s + ALERT_S
             if changed or now_s >= round_due_s:
                 round_due_s = now_s + ROUND_S
+                with contextlib.suppress(OSError):  # the server makes it at its first start
+                    self._watch.add(self._folder)
                 self._keeper.look_around(pid)
             if self._keeper.look(pid):
                 alert_until_s = 0.0
