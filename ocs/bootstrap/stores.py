@@ -21,10 +21,12 @@ from ocs.adapters.valkey.connection import (
 from ocs.adapters.valkey.directory import ValkeyDirectory
 from ocs.adapters.valkey.embedded import socket_path
 from ocs.adapters.valkey.functions import assemble
+from ocs.adapters.valkey.journal import begin_reversible
 from ocs.adapters.valkey.keys import PARTITIONS_KEY
 from ocs.adapters.valkey.lanes import Lanes
 from ocs.adapters.valkey.ledger import EXPIRED_KEEP_S, ValkeyLedger
 from ocs.adapters.valkey.records import RECORD_FORM
+from ocs.bootstrap.past_entries import PastEntries
 from ocs.config.settings import Durability, Settings
 from ocs.usecases.client_clocks import MARGIN_S
 
@@ -145,6 +147,7 @@ def make_ledger(
         lanes=lanes,
         patience_s=patience_s,
         expired_keep_s=max(EXPIRED_KEEP_S, settings.ledger.closed_keep_s + MARGIN_S),
+        written=PastEntries(connection, journal_directory(settings)).find,
     )
 
 
@@ -161,6 +164,7 @@ async def _check_partitions(connection: Connection, wanted: int, *, first_start:
     """
     if first_start:
         await connection.execute("SET", PARTITIONS_KEY, begun_with(wanted), "NX")
+        await begin_reversible(connection)
     found = await connection.execute("GET", PARTITIONS_KEY)
     if not isinstance(found, bytes):
         raise CannotStart(f"the store at {connection.address} was never used by `ocs serve`")

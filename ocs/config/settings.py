@@ -112,9 +112,9 @@ class Sources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain: bool = True
     folder: FilePath = ""
-    keep_s: SecondsOrNone = 86_400
+    keep_s: SecondsOrNone = 300
     period_s: Seconds = 5
-    checkpoint_s: Seconds = 600
+    checkpoint_s: Seconds = 300
     reel_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     reel_hours: Annotated[int, Meta(ge=1, le=8_760)] = 24
 

@@ -5,9 +5,9 @@
       └ the lease                                      └ from here on it counts
 
 Nothing is removed from a stream before a commit covers it, a checkpoint does, and it is older than
-`keep_ms`: the store reads entries back for reversals. (When its memory runs short they leave
-earlier, see `keeping`.) So whatever is killed at whatever point, the next one reads on from the
-last commit, and each entry is written once, in its order.
+`keep_ms`: the latest is what reversals ask for on hosts without the files. (When the store's memory
+runs short they leave earlier, see `keeping`.) So whatever is killed at whatever point, the next one
+reads on from the last commit, and each entry is written once, in its order.
 
 Three things stop a partition until somebody looks, and are told, while the others go on: entries
 are gone that were never written; the store has forgotten some that were (it was put back to an
@@ -64,8 +64,8 @@ class DrainRules(Struct, frozen=True, kw_only=True):
     """
 
     partitions: int
-    keep_ms: int = 86_400_000
-    checkpoint_ms: int = 600_000
+    keep_ms: int = 300_000
+    checkpoint_ms: int = 300_000
     renew_s: float = 0.5
 
 

@@ -12,7 +12,7 @@ A position also counts: the store tells how many entries a stream ever got, so a
 has read and that is no longer there is noticed, whoever removed it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -25,6 +25,9 @@ EntryId = tuple[int, int]
 """Milliseconds of the store's clock, and the number within them."""
 RawEntry = tuple[bytes, bytes]
 """The id as the store spells it, and the record."""
+
+FindWritten = Callable[[int, EntryId], Awaitable[RawEntry | None]]
+"""Finds an entry of a partition that has left the store; None where it is not to be had."""
 
 NOWHERE: Final[EntryId] = (0, 0)
 """Before the first entry."""

@@ -1,19 +1,20 @@
 """How long the store keeps what is safe on disk: as long as is wanted, or as its memory allows.
 
-Entries stay in the store so that transactions can be reversed (`keep_ms`), and for nothing else. So
-when its memory runs short they leave earlier, long before calls would be turned away for it
-(`shedding`): a service that is busier than its memory was planned for goes on charging, and only a
-late reversal is refused.
+Entries stay in the store (`keep_ms`) so that transactions are reversed without the files, which
+other hosts may not have, and for nothing else. So when its memory runs short they leave earlier,
+long before calls would be turned away for it (`shedding`): a service that is busier than its memory
+was planned for goes on charging.
 
     from 60 % of the limit   the older half of what is kept goes, again with every pass,
                              as long as entries are a fifth of the limit
     from 50 % to 60 %        nothing changes
     below 50 %               two per cent more with every pass, until it is what is wanted
 
-Halves, because a pass takes seconds, in which a busy service writes tens of megabytes: a day is cut
-to ten minutes within seven passes. A fifth, because what sessions, wallets or somebody else's data
-fill is not made good by forgetting entries. Rejected: to remove so many bytes as are too many (the
-store tells the memory of a stream only by sampling it, and not what of it would be given back).
+Halves, because a pass takes seconds, in which a busy service writes tens of megabytes: five minutes
+are cut to twenty seconds within four passes, a day to ten minutes within seven. A fifth, because
+what sessions, wallets or somebody else's data fill is not made good by forgetting entries.
+Rejected: to remove so many bytes as are too many (the store tells the memory of a stream only by
+sampling it, and not what of it would be given back).
 """
 
 from typing import Final

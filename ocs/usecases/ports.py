@@ -328,8 +328,9 @@ class ReverseCall(Struct, frozen=True, kw_only=True):
 class ReverseReply(Struct, frozen=True, kw_only=True):
     """OK; or UNKNOWN_SESSION or CONFLICT, and `why`, for people.
 
-    UNKNOWN_SESSION: the journal has no such transaction of this wallet, or not any more. CONFLICT:
-    it is not over yet, or it is no charge, or a re-rating has moved something for its session.
+    UNKNOWN_SESSION: there is no such transaction of this wallet within 30 days, or its entry cannot
+    be had here any more. CONFLICT: it is not over yet, or it is no charge, or a re-rating has moved
+    something for its session, or perhaps has.
     What one has moved for a one-shot event goes back with it.
     `hit`: it was reversed before; the other fields are those of that time. `amount` is the money
     that went back, `units` what went back to buckets of units; below zero where the charge itself

@@ -7,12 +7,15 @@ nothing that is safe on disk.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,6 +152,53 @@ def test_a_service_and_its_journal(folder: Path) -> None:
     assert "NOT what was written" in found.stderr
     for command in (("audit", "show", transaction), ("audit", "show", "x")):
         assert run(*command, "--dir", str(directory)).returncode > 0
+
+
+@pytest.mark.parametrize("kill", [kill_worker, kill_store, kill_drainer_and_store])
+def test_what_has_left_the_store_is_refunded_once(folder: Path, kill: Kill) -> None:
+    """From the files, by whoever asks again, whatever dies in between."""
+    service = Service(folder / "var", "--port", "0", **BUSY)
+    try:
+        with service.client() as client:
+            client.event("start", "call-1", 0, requested_units=60)
+            paid = client.event("release", "call-1", 1, used_units=60)
+        assert paid["cost"]["settled"] != "0.00"
+        until(lambda: drained(service), "the call to be on disk, and out of the store")
+        answers = [refund(service, number, paid["transaction_id"]) for number in (0, 1)]
+        kill(service)
+        answers.append(refund(service, 2, paid["transaction_id"]))
+        until(lambda: drained(service), "the refund to be on disk, and out of the store")
+        answers.append(refund(service, 3, paid["transaction_id"]))
+        assert {answer["return_name"] for answer in answers} == {"OK"}
+        assert {answer["cost"]["settled"] for answer in answers} == {"-" + paid["cost"]["settled"]}
+        assert len({answer["transaction_id"] for answer in answers}) == 1
+        with service.client() as client:
+            checked = client.event("event", "look", 4, action="check_balance", requested_units=1)
+        assert checked["balance"]["available"] == "10.00"
+        assert is_right(service.directory, "verify", "--from-start").returncode == 0
+    finally:
+        service.sweep_away()
+
+
+def refund(service: Service, number: int, transaction_id: str) -> dict[str, Any]:
+    """Ask for a refund, on a connection of its own, until it is decided."""
+    answers: list[dict[str, Any]] = []
+    event = {
+        "record_type": "event_request",
+        "session_id": f"refund-{number}",
+        "request_number": 0,
+        "subscriber": SUBSCRIBER,
+        "action": "refund",
+        "reverses": transaction_id,
+    }
+
+    def decided() -> bool:
+        with contextlib.suppress(OSError, HTTPException), service.client() as client:
+            answers.append(client.post(json.dumps(event))[1])
+        return bool(answers) and answers[-1]["return_name"] == "OK"
+
+    until(decided, "the refund")
+    return answers[-1]
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_charging(folder: Path) -> None:

@@ -28,7 +28,11 @@ SUBSCRIBERS = [f"4416329600{number:02}" for number in range(1, 100) if number % 
 
 @pytest.fixture
 def service(folder: Path) -> Iterator[Service]:
-    memory = {"OCS_STORE_MAXMEMORY_MB": str(MAXMEMORY_MB), "OCS_JOURNAL_PERIOD_S": "1"}
+    memory = {
+        "OCS_STORE_MAXMEMORY_MB": str(MAXMEMORY_MB),
+        "OCS_JOURNAL_PERIOD_S": "1",
+        "OCS_JOURNAL_KEEP_S": "86400",
+    }
     started = Service(folder / "var", "--port", "0", **memory)
     yield started
     started.sweep_away()

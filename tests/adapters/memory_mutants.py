@@ -83,7 +83,7 @@ MEMORY_MUTANTS = (
     Mutant(
         "a page is not noted",
         "credit.lua",
-        "  if page then note_adjusted(keys, page, seen, args[3]) end\n",
+        "  if page then note_adjusted(keys[4], page, seen, args[3], id) end\n",
         "",
     ),
     Mutant(
@@ -98,20 +98,18 @@ MEMORY_MUTANTS = (
         "  local ms, n = parts_of_id(seen)\n  return is_before(ms, n, parts_of_id(last))\n",
         "  return true\n",
     ),
-    Mutant(
-        "a reversal is not noted", "reverse.lua", "  call('HSET', keys[5], 'reversed', id)\n", ""
-    ),
+    Mutant("a reversal is not noted", "reverse.lua", "  note(keys[5], 'reversed', id)\n", ""),
     Mutant(
         "of two accounts of a wallet one is noted",
         "adjusted.lua",
-        "call('HGET', keys[4], name) or ''",
+        "call('HGET', key, name) or ''",
         "''",
     ),
     Mutant(
         "pages are forgotten too soon",
         "adjusted.lua",
-        "if is_before(ms, n, first_ms, first_n) then",
-        "if true then",
+        "if seen and parts_of_id(seen) < old_ms then",
+        "if seen then",
     ),
     Mutant(
         "adjustments stay when their event goes", "adjusted.lua", "  return total\n", "  return 0\n"
@@ -153,11 +151,38 @@ MEMORY_MUTANTS = (
         "id, money, units)",
     ),
     Mutant(
-        "a reversal is forgotten with its entry",
+        "a reversal is forgotten while its charge could be reversed",
         "reverse.lua",
-        "least(tonumber(ms_text(first)), tonumber(ms_text(id)) - REVERSAL_KEEP_MS)",
-        "tonumber(ms_text(first))",
+        "tonumber(ms_text(id)) - REVERSAL_KEEP_MS",
+        "tonumber(ms_text(id))",
     ),
+    Mutant("reversals are kept for ever", "reverse.lua", "'('", "'-inf' or '('"),
+    Mutant(
+        "a charge is reversed however old it is",
+        "reverse.lua",
+        " and last_ms - ms <= REVERSIBLE_MS",
+        "",
+    ),
+    Mutant(
+        "a charge that the store never made is reversed",
+        "reverse.lua",
+        "not is_before(last_ms, last_n, ms, n) and ",
+        "",
+    ),
+    Mutant(
+        "what was forgotten of re-ratings was nothing",
+        "reverse.lua",
+        "  if was_forgotten(keys[5], entry) then return { 'RERATED' } end\n",
+        "",
+    ),
+    Mutant("pages are never forgotten", "adjusted.lua", "  forget_pages(key, id)\n", ""),
+    Mutant(
+        "an older page takes back what was forgotten",
+        "adjusted.lua",
+        "if not was_forgotten(key, seen) then call",
+        "if true then call",
+    ),
+    Mutant("notes stay for ever", "adjusted.lua", "  call('PEXPIRE', key, NOTES_KEEP_MS)\n", ""),
     Mutant(
         "an event is taken for its session", "reverse.lua", "not one_time and args[3]", "args[3]"
     ),

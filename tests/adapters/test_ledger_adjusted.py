@@ -195,20 +195,3 @@ async def test_a_page_that_was_applied_is_answered_behind_a_reversal(bench: Benc
     await reverse(bench, spent)
     assert (await adjust(bench, (spent, 4), name="e1", page="0001-a")).hit
     assert await main(bench) == (50, 0)
-
-
-async def test_pages_are_forgotten_with_what_they_know_of(store_server: EmbeddedStore) -> None:
-    """What the journal has not any more cannot be reversed."""
-    async with real_bench(store_server.url) as bench:
-        await open_wallet(bench, 50)
-        results = [await event(bench, f"e{n}", 1) for n in range(3)]
-        for n in range(2):
-            await adjust(bench, (results[n], 1), name=f"e{n}", page=f"000{n}-a")
-        (journal,), (noted,) = await bench.keys("{p???}j"), await bench.keys("{p???}u:*")
-        first = results[1].transaction_id.partition("-")[2]
-        await bench.connection.execute("XTRIM", journal, "MINID", first)
-        await adjust(bench, (results[2], 1), name="e2", page="0002-a")
-        names = await bench.connection.execute("HKEYS", noted)
-        assert isinstance(names, list)
-        pages = sorted(name.split()[0] for name in names if isinstance(name, bytes))
-        assert pages == [b"0001-a", b"0002-a"]

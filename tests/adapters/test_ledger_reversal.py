@@ -3,7 +3,6 @@
 Each test reads as one sentence of `docs/design.md` 2.12. Amounts are bare money units.
 """
 
-import asyncio
 from fractions import Fraction
 
 import msgspec
@@ -31,7 +30,7 @@ from tests.adapters.calls import (
     units_bucket,
     use,
 )
-from tests.adapters.ledgers import Bench, RealBench, real_bench
+from tests.adapters.ledgers import Bench, real_bench
 from tests.together import outcomes
 
 SIXES = (Payer("minutes", 6, 1), MAIN_PAYER)
@@ -214,59 +213,6 @@ async def test_a_repeat_of_what_was_reversed_gets_its_answer(bench: Bench) -> No
     assert again.hit
     assert again.result == spent
     assert await main(bench) == (50, 0)
-
-
-async def test_what_the_journal_has_forgotten_cannot_be_reversed(bench: Bench) -> None:
-    """But that it was reversed is known for a day, to the wallet's own."""
-    if not isinstance(bench, RealBench):
-        pytest.skip("the reference ledger's journal forgets nothing")
-    await open_wallet(bench, 100)
-    spent = []
-    for n in range(3):
-        event = call("event", 0, use(10), session=session(f"e{n}"))
-        spent.append(result_of(await bench.ledger.charge(event)))
-        await asyncio.sleep(0.002)  # what is forgotten is told by its milliseconds
-    first = await reverse(bench, spent[0])
-    assert first.amount == 10
-    await forget_before(bench, spent[2])
-    orders = [ReverseCall(wallet=FAMILY, transaction_id=each.transaction_id) for each in spent]
-    gone = await bench.ledger.reverse(orders[1])
-    assert (gone.code, "not any more" in gone.why) == (UNKNOWN, True)
-    theirs = msgspec.structs.replace(orders[0], wallet=WalletKey(FAMILY.tenant, "stranger"))
-    assert (await bench.ledger.reverse(theirs)).code is UNKNOWN
-    assert await bench.ledger.reverse(orders[0]) == msgspec.structs.replace(first, hit=True)
-    assert not (await bench.ledger.reverse(orders[2])).hit
-    assert await bench.ledger.reverse(orders[0]) == msgspec.structs.replace(first, hit=True)
-    assert await main(bench) == (90, 0)
-
-
-async def test_a_reversal_is_forgotten_after_a_day(bench: Bench) -> None:
-    """If the journal has forgotten what it reversed."""
-    if not isinstance(bench, RealBench):
-        pytest.skip("the reference ledger forgets no reversal")
-    await open_wallet(bench, 100)
-    events = [call("event", 0, use(10), session=session(name)) for name in ("e0", "e1")]
-    spent = [result_of(await bench.ledger.charge(event)) for event in events]
-    await reverse(bench, spent[0])
-    (reversals,) = await bench.keys("{p???}x")
-    now_ms = int(spent[1].transaction_id.split("-")[1])
-    for hours in (23, 25):
-        score, name = now_ms - hours * 3_600_000, f"{hours} hours ago"
-        await bench.connection.execute("ZADD", reversals, score, name)
-    await forget_before(bench, spent[1])
-    order = ReverseCall(wallet=FAMILY, transaction_id=spent[1].transaction_id)
-    assert (await bench.ledger.reverse(order)).code is OK
-    found = await bench.connection.execute("ZRANGE", reversals, 0, -1)
-    assert isinstance(found, list)
-    assert found[0] == b"23 hours ago"
-    assert len(found) == 3
-
-
-async def forget_before(bench: RealBench, result: ChargeResult) -> None:
-    """Remove from the journal what came before a result."""
-    (journal,) = await bench.keys("{p???}j")
-    last = result.transaction_id.partition("-")[2]
-    await bench.connection.execute("XTRIM", journal, "MINID", last)
 
 
 async def test_a_reversal_does_not_prolong_the_memory_of_a_session(

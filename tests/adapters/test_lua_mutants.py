@@ -24,6 +24,7 @@ from tests.adapters import (
     test_ledger_memory,
     test_ledger_money,
     test_ledger_parked,
+    test_ledger_past,
     test_ledger_prices,
     test_ledger_reports,
     test_ledger_reversal,
@@ -74,6 +75,7 @@ MODULES = (
     *(test_ledger, test_ledger_money, test_ledger_prices, test_ledger_short_ways),
     *(test_ledger_reports, test_ledger_reversal, test_ledger_services, test_ledger_changes),
     *(test_ledger_debits, test_ledger_parked, test_ledger_memory, test_ledger_adjusted),
+    test_ledger_past,
 )
 SUITE: dict[ModuleType | None, dict[str, Case]] = {
     None: {path.stem: scenario(path) for path in SCENARIOS},
@@ -116,9 +118,9 @@ GROUPS = (
     (REPORT_MUTANTS, (test_ledger_reports, test_ledger_changes)),
     (DEBIT_MUTANTS, (test_ledger_debits,)),
     (PARKED_MUTANTS, (test_ledger_parked,)),
-    (MEMORY_MUTANTS, (test_ledger_memory, test_ledger_adjusted, test_ledger_reversal)),
+    (MEMORY_MUTANTS, (test_ledger_memory, test_ledger_adjusted, test_ledger_past)),
 )
-LIKELY_OF_FILE = {"reverse.lua": (test_ledger_reversal, test_ledger_adjusted)}
+LIKELY_OF_FILE = {"reverse.lua": (test_ledger_reversal, test_ledger_adjusted, test_ledger_past)}
 ALL_MUTANTS = [
     (mutant, likely or LIKELY_OF_FILE.get(mutant.file, ()))
     for mutants, likely in GROUPS

@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 
-from ocs.adapters.clock import monotonic_s
-from ocs.adapters.reels.folder import ReelFolder, ReelLimits
-from ocs.adapters.reels.reading import Journal, open_journal
+from ocs.adapters.reels.reading import Journal
 from ocs.adapters.valkey.embedded import EmbeddedStore
-from ocs.adapters.valkey.journal import ValkeyStream, moves_of
+from ocs.adapters.valkey.journal import ValkeyStream
 from ocs.bootstrap.parked_journal import StoreJournal
 from ocs.usecases.addresses import session_address
-from ocs.usecases.draining import Drainer, DrainRules, Standing
 from ocs.usecases.journal import EntryId, Posted, RawEntry, StreamState
 from ocs.usecases.parked_journal import FOR_EVER
+from tests.bootstrap.drained import drain, trim
 from tests.usecases.charging_desk import EUR
 from tests.usecases.parked_scene import PARTITIONS, Scene, opened
 
@@ -25,28 +23,6 @@ async def scene(store_server: EmbeddedStore) -> AsyncIterator[Scene]:
     async with opened(store_server.url) as scene:
         await scene.desk.open(EUR)
         yield scene
-
-
-async def drain(scene: Scene, folder: Path) -> Journal:
-    """Write what the store has into files."""
-    reels = ReelFolder(folder, ReelLimits(), moves_of)
-    rules = DrainRules(partitions=PARTITIONS, keep_ms=10**9, checkpoint_ms=1)
-    stream = ValkeyStream(scene.connection, PARTITIONS, f"drainer of {folder.name}")
-    drainer = Drainer(stream, reels, rules, monotonic_s)
-    assert await drainer.begin() is Standing.DRAINING
-    for partition in range(PARTITIONS):
-        assert not await drainer.drain(partition)
-    await drainer.conclude()
-    await drainer.end()
-    reels.close()
-    journal = open_journal(folder)
-    assert journal is not None
-    return journal
-
-
-async def trim(scene: Scene, keeps: int = 0) -> None:
-    for partition in range(PARTITIONS):
-        await scene.connection.execute("XTRIM", f"{{p{partition:03d}}}j", "MAXLEN", keeps)
 
 
 async def requests(
@@ -77,20 +53,20 @@ async def test_of_the_store_alone(scene: Scene) -> None:
 
 async def test_of_files_and_the_store_each_entry_comes_once(scene: Scene, tmp_path: Path) -> None:
     await charge(scene, 1, 2)
-    journal = await drain(scene, tmp_path)
+    journal = await drain(scene.connection, PARTITIONS, tmp_path)
     assert await requests(scene, lambda: journal) == (["1", "2"], FOR_EVER)
-    await trim(scene, keeps=1)
+    await trim(scene.connection, PARTITIONS, keeps=1)
     await charge(scene, 3)
     assert await requests(scene, lambda: journal) == (["1", "2", "3"], FOR_EVER)
-    await trim(scene)
+    await trim(scene.connection, PARTITIONS)
 
 
 async def test_without_its_files_the_journal_is_known_from_its_first_entry_on(
     scene: Scene, tmp_path: Path
 ) -> None:
     await charge(scene, 1, 2)
-    await drain(scene, tmp_path)
-    await trim(scene, keeps=1)
+    await drain(scene.connection, PARTITIONS, tmp_path)
+    await trim(scene.connection, PARTITIONS, keeps=1)
     told, known_ms = await requests(scene, lambda: None)
     assert told == ["2"]
     assert known_ms > scene.now_ms
@@ -98,9 +74,9 @@ async def test_without_its_files_the_journal_is_known_from_its_first_entry_on(
 
 async def test_what_is_in_neither_is_not_known(scene: Scene, tmp_path: Path) -> None:
     await charge(scene, 1)
-    journal = await drain(scene, tmp_path)
+    journal = await drain(scene.connection, PARTITIONS, tmp_path)
     await charge(scene, 2, 3)
-    await trim(scene, keeps=1)
+    await trim(scene.connection, PARTITIONS, keeps=1)
     told, known_ms = await requests(scene, lambda: journal)
     assert told == ["3"]
     assert known_ms > scene.now_ms
@@ -129,8 +105,8 @@ async def test_what_is_trimmed_meanwhile_is_read_from_the_files(
         nonlocal looks
         looks += 1
         if looks == 2 and journals[0] is None:
-            journals[0] = await drain(scene, tmp_path)
-            await trim(scene)
+            journals[0] = await drain(scene.connection, PARTITIONS, tmp_path)
+            await trim(scene.connection, PARTITIONS)
         return await read(self, partition)
 
     monkeypatch.setattr(ValkeyStream, "state", state)
@@ -142,7 +118,7 @@ async def test_the_first_trim_ever_while_the_store_is_read(
 ) -> None:
     """The files have what went; but they were not read, as nothing had gone before."""
     await charge(scene, 1, 2)
-    journal = await drain(scene, tmp_path)
+    journal = await drain(scene.connection, PARTITIONS, tmp_path)
     read = ValkeyStream.read
     looks = 0
 
@@ -152,7 +128,7 @@ async def test_the_first_trim_ever_while_the_store_is_read(
         nonlocal looks
         looks += 1
         if looks == 1:
-            await trim(scene)
+            await trim(scene.connection, PARTITIONS)
         return await read(self, partition, after, count)
 
     monkeypatch.setattr(ValkeyStream, "read", trimmed)
@@ -165,8 +141,8 @@ async def test_another_trim_while_it_is_read_behind_the_files(
 ) -> None:
     """What goes was read from them: there is no need to begin again."""
     await charge(scene, 1, 2, 3)
-    journal = await drain(scene, tmp_path)
-    await trim(scene, keeps=1)
+    journal = await drain(scene.connection, PARTITIONS, tmp_path)
+    await trim(scene.connection, PARTITIONS, keeps=1)
     read = ValkeyStream.state
     looks = 0
 
@@ -174,7 +150,7 @@ async def test_another_trim_while_it_is_read_behind_the_files(
         nonlocal looks
         looks += 1
         if looks == 2:
-            await trim(scene)
+            await trim(scene.connection, PARTITIONS)
         return await read(self, partition)
 
     monkeypatch.setattr(ValkeyStream, "state", state)
@@ -191,7 +167,7 @@ async def test_what_is_trimmed_each_time_while_it_is_read_is_not_known(
 
     async def state(self: ValkeyStream, partition: int) -> StreamState | None:
         await charge(scene, next(numbers))
-        await trim(scene, keeps=1)
+        await trim(scene.connection, PARTITIONS, keeps=1)
         return await read(self, partition)
 
     await charge(scene, next(numbers))
@@ -206,8 +182,8 @@ async def test_a_repeat_is_found_in_files(scene: Scene, tmp_path: Path) -> None:
     scene.desk.now_ms -= 7_200_000
     await scene.charge("release", 1, used=61, ago_s=7_200)
     scene.desk.now_ms = scene.now_ms
-    journal = await drain(scene, tmp_path)
-    await trim(scene)
+    journal = await drain(scene.connection, PARTITIONS, tmp_path)
+    await trim(scene.connection, PARTITIONS)
     await scene.forget()
     assert not (await scene.charge("release", 1, used=61, ago_s=7_200)).settled
     paid = await scene.main()

@@ -1,6 +1,7 @@
 """The journal's streams, as their drainer sees them: read on, trimmed, and held by one.
 
-    ocs:journal     which folder the journal is written into, who drains it until when, its status
+    ocs:journal     which folder the journal is written into, who drains it until when, its status,
+                    and since when what leaves the store can be reversed (`reversible_since`)
     {p017}f         the fence of a partition: the epoch whose holder may trim its stream
 
 The lease says who should drain. It cannot say who does: a holder that was stopped for a while goes
@@ -84,6 +85,11 @@ return redis.call('XTRIM', KEYS[2], 'MINID', '~', ARGV[2])
 """KEYS the fence, the stream. ARGV the epoch, the first id that stays. Returns how many entries
 went, -1 when the epoch is not that of the fence. By whole nodes of the stream (~): it is cheap."""
 
+_BEGIN_REVERSIBLE: Final = """#!lua flags=allow-oom
+local now_ms = redis.call('TIME')[1] * 1000
+return redis.call('HSETNX', KEYS[1], 'reversible_since', string.format('%.0f', now_ms))
+"""
+
 _TELL: Final = """#!lua flags=allow-oom
 return redis.call('HSET', KEYS[1], 'status', ARGV[1])
 """
@@ -115,24 +121,7 @@ class ValkeyStream:
         return await self._script(_CLAIM, (self._keys[partition].fence,), epoch) == 1
 
     async def state(self, partition: int) -> StreamState | None:
-        try:
-            reply = await self._connection.execute("XINFO", "STREAM", self._keys[partition].journal)
-        except ReplyError as error:
-            if _NO_STREAM in error.message:
-                return None
-            raise LedgerUnavailable(str(error)) from error
-        except (StoreUnavailable, StoreOutcomeUnknown) as fault:
-            raise LedgerUnavailable(str(fault)) from fault
-        flat = cast("list[object]", reply)
-        told = dict(zip(flat[::2], flat[1::2], strict=True))
-        last = parse_id(cast("bytes", told[_LAST]).decode())
-        first = cast("list[bytes] | None", told[_FIRST])
-        return StreamState(
-            first=parse_id(first[0].decode()) if first else last,
-            last=last,
-            added=cast("int", told[_ADDED]),
-            length=cast("int", told[_LENGTH]),
-        )
+        return await stream_state(self._connection, partition)
 
     async def read(self, partition: int, after: EntryId, count: int) -> list[RawEntry]:
         reply = await answered(
@@ -165,6 +154,28 @@ class ValkeyStream:
         return await answered(self._connection.execute("EVAL", script, len(keys), *keys, *rest))
 
 
+async def stream_state(connection: Connection, partition: int) -> StreamState | None:
+    """Tell what a partition's stream has, and ever got; None when it is not there."""
+    try:
+        reply = await connection.execute("XINFO", "STREAM", Keys(partition).journal)
+    except ReplyError as error:
+        if _NO_STREAM in error.message:
+            return None
+        raise LedgerUnavailable(str(error)) from error
+    except (StoreUnavailable, StoreOutcomeUnknown) as fault:
+        raise LedgerUnavailable(str(fault)) from fault
+    flat = cast("list[object]", reply)
+    told = dict(zip(flat[::2], flat[1::2], strict=True))
+    last = parse_id(cast("bytes", told[_LAST]).decode())
+    first = cast("list[bytes] | None", told[_FIRST])
+    return StreamState(
+        first=parse_id(first[0].decode()) if first else last,
+        last=last,
+        added=cast("int", told[_ADDED]),
+        length=cast("int", told[_LENGTH]),
+    )
+
+
 async def journal_status(connection: Connection) -> JournalStatus | None:
     """Read how the journal stands; None when nobody drains it, or the store cannot be asked."""
     try:
@@ -178,6 +189,28 @@ async def journal_folder_id(connection: Connection) -> str:
     """Read which folder the journal is written into; empty when it was never drained."""
     told = await answered(connection.execute("HGET", JOURNAL_KEY, "folder"))
     return told.decode() if isinstance(told, bytes) else ""
+
+
+async def begin_reversible(connection: Connection) -> None:
+    """Note, once for a store, that from now on reversals are remembered for long."""
+    await answered(connection.execute("EVAL", _BEGIN_REVERSIBLE, 1, JOURNAL_KEY))
+
+
+async def reversible_since(connection: Connection, folder: str) -> int | None:
+    """Tell from when on (ms) entries of a folder can be reversed when they have left the store.
+
+    None if it is not this store's, was never drained, or somebody has to look at it first. What was
+    written before the store remembered reversals for so long may have been reversed: it counts only
+    while the store has it.
+    """
+    reply = await answered(
+        connection.execute("HMGET", JOURNAL_KEY, "folder", "reversible_since", "status")
+    )
+    ours, since_ms, told = cast("list[bytes | None]", reply)
+    status = msgspec.json.decode(told, type=JournalStatus) if told else None
+    if since_ms is None or ours != folder.encode() or (status is not None and status.stopped):
+        return None
+    return int(since_ms)
 
 
 async def find_entry(connection: Connection, partition: int, wanted: EntryId) -> RawEntry | None:

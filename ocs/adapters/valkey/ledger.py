@@ -41,6 +41,7 @@ from ocs.usecases.addresses import (
     sessions_of,
     wallet_address,
 )
+from ocs.usecases.journal import FindWritten
 from ocs.usecases.ports import (
     ChargeCall,
     CreditCall,
@@ -82,10 +83,11 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 class ValkeyLedger:
     """Implements the port `Ledger`. `patience_s`: how long one call may be tried.
 
-    `lanes` are those that begin with `connection`; many charges leave over all of them.
+    `lanes` are those that begin with `connection`; many charges leave over all of them. `written`
+    finds what has left the store, to be reversed; nothing does without it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only: what it is made of
         self,
         connection: Connection,
         partitions: int,
@@ -94,6 +96,7 @@ class ValkeyLedger:
         lanes: Lanes | None = None,
         patience_s: float = 1.5,
         expired_keep_s: int = EXPIRED_KEEP_S,
+        written: FindWritten | None = None,
     ) -> None:
         self.partitions = partitions
         self._connection = connection
@@ -101,6 +104,7 @@ class ValkeyLedger:
         self._library = library
         self._patience_s = patience_s
         self._expired_keep_s = expired_keep_s
+        self._past = reversals.PastCharges(self._send, partitions, written)
         self._keys = [Keys(n) for n in range(partitions)]
         self._desk: Callable[[str, str, str], Desk] = lru_cache(_MOST_DESKS)(self._make_desk)
 
@@ -163,15 +167,10 @@ class ValkeyLedger:
         entry_id = reversals.entry_of(call, keys.label)
         if entry_id is None:
             return reversals.UNKNOWN
-        page = await self._send(("XRANGE", keys.journal, entry_id, entry_id))
-        if not page:
-            at_ms = entry_id.partition("-")[0]
-            marks = await self._send(("ZRANGEBYSCORE", keys.reversals, at_ms, at_ms))
-            before = reversals.reversed_before(
-                cast("list[bytes]", marks), entry_id, keys.wallet(address), keys.label
-            )
-            return before or reversals.UNKNOWN
-        order = reversals.order_of(call, address, entry_id, page)
+        found = await self._past.find(address, keys, entry_id)
+        if isinstance(found, ReverseReply):
+            return found
+        order = reversals.order_of(call, address, entry_id, found)
         if isinstance(order, ReverseReply):
             return order
         names = reversals.names_of(order, address, keys)

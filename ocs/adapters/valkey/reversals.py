@@ -1,18 +1,18 @@
 """What a reversal needs of the journal's entry: found here, carried out by `lua/reverse.lua`.
 
-An entry never changes, so it is read before, and what is to go back travels with the call as data:
-the script moves numbers, and looks only whether the entry is still there, whether the session is
-over, and whether this was done before. The journal does not tell money from units; but the charge's
-own results say how much money it debited in all, which is enough: what of it has no bucket any more
-is that much money.
+An entry never changes, so it is read before, from the store or from the journal's files, and what
+is to go back travels with the call as data: the script moves numbers, and looks only how old the
+entry is, whether the session is over, and whether this was done before. The journal does not tell
+money from units; but the charge's own results say how much money it debited in all, which is
+enough: what of it has no bucket any more is that much money.
 
-A reversal is remembered for a day, the charge's entry perhaps for less (`usecases.keeping`): so
-where there is no entry, what was done before is looked up among the reversals (`reversed_before`).
-Who repeats a refund whose answer was lost is not told that it cannot be done.
+The store keeps entries for minutes (`usecases.keeping`), reversals for a month. So where it has no
+entry any more, what was done before is looked up among the reversals (`reversed_before`) before any
+file is read: who repeats a refund whose answer was lost gets it on any host.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from struct import Struct as Form
 from typing import Final, cast
 
@@ -22,15 +22,23 @@ from msgspec import Struct
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.connection import Reply as StoreReply
 from ocs.adapters.valkey.crediting import digest_of
-from ocs.adapters.valkey.keys import Keys
+from ocs.adapters.valkey.keys import Keys, partition_of
 from ocs.domain.events import Kind
 from ocs.domain.results import ResultCode
+from ocs.usecases.journal import FindWritten, parse_id
 from ocs.usecases.ports import ReverseCall, ReverseReply
 
 _ENTRY_ID: Final = re.compile(r"[1-9][0-9]{0,18}-(0|[1-9][0-9]{0,18})").fullmatch
 """As the store spells them. It reads 01-00 as 1-0, too; a reversal is remembered by the text."""
 _CHARGES: Final = frozenset(Kind)
-_GONE: Final = "the journal has no such transaction of this wallet, or not any more"
+_GONE: Final = (
+    "there is no such transaction of this wallet within 30 days, or it has left the store and the"
+    " journal's files are not here"
+)
+_RERATED: Final = (
+    "a re-rating has adjusted the account since, and what of it was for this transaction is not"
+    " known any more: give back by a credit what the use costs now"
+)
 _ADJUSTED: Final = (
     "its use was adjusted by the re-rating {}: rate the account back by the former tariffs first,"
     " or give back by a credit what the use costs now"
@@ -39,6 +47,7 @@ _REFUSALS: Final = {
     b"GONE": (ResultCode.UNKNOWN_SESSION, _GONE),
     b"NO_WALLET": (ResultCode.UNKNOWN_SESSION, "there is no such wallet"),
     b"OPEN": (ResultCode.CONFLICT, "the session is not over yet"),
+    b"RERATED": (ResultCode.CONFLICT, _RERATED),
 }
 UNKNOWN: Final = ReverseReply(code=ResultCode.UNKNOWN_SESSION, why=_GONE)
 NO_CHARGE: Final = ReverseReply(
@@ -68,12 +77,39 @@ def entry_of(call: ReverseCall, label: str) -> str | None:
     return entry_id if its_label == label and _ENTRY_ID(entry_id) else None
 
 
-def order_of(
-    call: ReverseCall, address: str, entry_id: str, page: StoreReply
-) -> Order | ReverseReply:
-    """Make the order from the entry that the journal has; `address` is the wallet's."""
-    ((_, (_, data)),) = cast("list[tuple[bytes, list[bytes]]]", page)
-    entry = records.decode_entry(data)
+class PastCharges:
+    """Where the entry of a charge is found: in the store, or else where `written` finds it."""
+
+    def __init__(
+        self,
+        send: Callable[[tuple[str, ...]], Awaitable[StoreReply]],
+        partitions: int,
+        written: FindWritten | None,
+    ) -> None:
+        self._send = send
+        self._partitions = partitions
+        self._written = written
+
+    async def find(self, address: str, keys: Keys, entry_id: str) -> bytes | ReverseReply:
+        """Find an entry's record, or what was said when it was reversed before."""
+        page = await self._send(("XRANGE", keys.journal, entry_id, entry_id))
+        if page:
+            ((_, (_, record)),) = cast("list[tuple[bytes, list[bytes]]]", page)
+            return record
+        at_ms = entry_id.partition("-")[0]
+        marks = await self._send(("ZRANGEBYSCORE", keys.reversals, at_ms, at_ms))
+        before = reversed_before(
+            cast("list[bytes]", marks), entry_id, keys.wallet(address), keys.label
+        )
+        if before is not None or self._written is None:
+            return before or UNKNOWN
+        written = await self._written(partition_of(address, self._partitions), parse_id(entry_id))
+        return UNKNOWN if written is None else written[1]
+
+
+def order_of(call: ReverseCall, address: str, entry_id: str, record: bytes) -> Order | ReverseReply:
+    """Make the order from the entry's record; `address` is the wallet's."""
+    entry = records.decode_entry(record)
     if not f"{entry.subject}/".startswith(f"{address}/"):
         return UNKNOWN
     if entry.frame is None or entry.kind not in _CHARGES:

@@ -5,10 +5,14 @@
 --                   rating group, d d id of the entry that began it, d amount (charged; below zero
 --                   given back). Seen is the last entry of the journal that the page knows of.
 --   reversed        the id of the wallet's last reversal
+--   forgotten       the last entry that a page knew of which was forgotten
 --
--- A page is forgotten with the entries that it knows of: what the journal does not hold any more
--- cannot be reversed.
+-- What a page moved for each use is kept for a day after the last entry that it knows of, for it may
+-- be much: a re-rating of a month has all calls of that month. Behind that it is known that there
+-- was one, so charges up to that entry are not reversed any more. The hash is kept until none of
+-- them could be, whatever is forgotten (30 days, reverse.lua), and ten days longer.
 local ADJUSTED_BYTES, KEY_BYTES = 40, 32
+local ADJUSTED_KEEP_MS, NOTES_KEEP_MS = 86400000, 3456000000
 
 -- The two numbers of an entry's id.
 local function parts_of_id(id)
@@ -28,19 +32,37 @@ local function was_reversed_since(key, seen)
   return is_before(ms, n, parts_of_id(last))
 end
 
--- Remembers what a page moves, and forgets pages of which the journal holds nothing any more.
-local function note_adjusted(keys, page, seen, rows)
-  local first_ms, first_n = parts_of_id(call('XRANGE', keys[3], '-', '+', 'COUNT', 1)[1][1])
-  for _, name in ipairs(call('HKEYS', keys[4])) do
-    local its_seen = string.match(name, ' (.*)$')
-    if its_seen then
-      local ms, n = parts_of_id(its_seen)
-      if is_before(ms, n, first_ms, first_n) then call('HDEL', keys[4], name) end
+local function note(key, field, value)
+  call('HSET', key, field, value)
+  call('PEXPIRE', key, NOTES_KEEP_MS)
+end
+
+-- Whether the entry is one of those that a page knew of which is forgotten.
+local function was_forgotten(key, entry)
+  local forgotten = call('HGET', key, 'forgotten')
+  if not forgotten then return false end
+  local ms, n = parts_of_id(forgotten)
+  return not is_before(ms, n, parts_of_id(entry))
+end
+
+-- Forgets what pages moved that knew of nothing within a day before the entry `id`.
+local function forget_pages(key, id)
+  local old_ms = parts_of_id(id) - ADJUSTED_KEEP_MS
+  for _, name in ipairs(call('HKEYS', key)) do
+    local seen = string.match(name, ' (.*)$')
+    if seen and parts_of_id(seen) < old_ms then
+      if not was_forgotten(key, seen) then call('HSET', key, 'forgotten', seen) end
+      call('HDEL', key, name)
     end
   end
+end
+
+-- Remembers what a page moves; `id` is the journal's, of the amount that it moves.
+local function note_adjusted(key, page, seen, rows, id)
   local name = page .. ' ' .. seen
-  local others = call('HGET', keys[4], name) or '' -- of other accounts of the wallet
-  call('HSET', keys[4], name, others .. rows)
+  local others = call('HGET', key, name) or '' -- of other accounts of the wallet
+  note(key, name, others .. rows)
+  forget_pages(key, id)
 end
 
 -- Adds up what pages have moved for the uses that a charge may be of: an event is known by its own
@@ -49,7 +71,7 @@ local function adjusted_by_use(key, entry, session)
   local sums, pages, ms, n = {}, {}, parts_of_id(entry)
   local flat = call('HGETALL', key)
   for i = 1, #flat, 2 do
-    local rows = flat[i] == 'reversed' and '' or flat[i + 1]
+    local rows = string.find(flat[i], ' ', 1, true) and flat[i + 1] or ''
     for at = 1, #rows, ADJUSTED_BYTES do
       local its_session, its_ms, its_n, amount = read('<c8xxxxxxxxddd', rows, at)
       local is_its_own = its_ms == ms and its_n == n

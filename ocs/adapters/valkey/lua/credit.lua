@@ -42,7 +42,7 @@ local function credit(keys, args)
   local answer = cmsgpack.pack({ fingerprint, id, b[B_LEFT], amount })
   call('SET', keys[1], new_wallet)
   call('SET', keys[2], answer, 'PX', a[4] * 1000)
-  if page then note_adjusted(keys, page, seen, args[3]) end
+  if page then note_adjusted(keys[4], page, seen, args[3], id) end
   return { 'OK', id, b[B_LEFT], amount }
 end
 

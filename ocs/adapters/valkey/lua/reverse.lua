@@ -7,16 +7,33 @@
 --         money that it debited in all, then of each bucket: name, what it debited}
 --       2 what is told of it (records.lua)   3 digest of the session's address
 -- Returns {status, the journal's id, money, units}: OK | HIT; or OPEN | GONE | NO_WALLET; or
---         {ADJUSTED, page}: a re-rating has moved something for the session
+--         {ADJUSTED, page}: a re-rating has moved something for the session; or RERATED: one has for
+--         the account, and what for is forgotten
 -- Keeps true
---         credited = left + debited; a charge is reversed once, as long as the journal holds its
---         entry, and for a day a reversal is known that came before; one journal entry for each
---         reversal, written with it; what is reversed costs nothing any more, adjustments included.
-local REVERSAL_KEEP_MS = 86400000
+--         credited = left + debited; a charge is reversed once, within thirty days, and a day longer
+--         it is known that it was; one journal entry for each reversal, written with it; what is
+--         reversed costs nothing any more, adjustments included.
+--
+-- The entry may have left the store for the journal's files, so it is not looked for here: who calls
+-- has read it. How old it is, is told by ids, which never go back as clocks do: what is forgotten of
+-- reversals can never be young enough again.
+local REVERSIBLE_MS, REVERSAL_KEEP_MS = 2592000000, 2678400000
 
 -- The milliseconds with which the id of an entry begins, as text.
 local function ms_text(id)
   return (string.gsub(id, '%-.*', ''))
+end
+
+-- Whether the journal has got so far as the entry, and that not too long ago.
+local function is_reversible(key, entry)
+  local told = redis.pcall('XINFO', 'STREAM', key)
+  if told.err then return false end -- there is no journal
+  local last_ms, last_n
+  for i = 1, #told, 2 do
+    if told[i] == 'last-generated-id' then last_ms, last_n = parts_of_id(told[i + 1]) end
+  end
+  local ms, n = parts_of_id(entry)
+  return not is_before(last_ms, last_n, ms, n) and last_ms - ms <= REVERSIBLE_MS
 end
 
 -- The reversal of an entry: its id, money and units; nil where there is none.
@@ -28,11 +45,9 @@ local function reversal_of(key, entry)
   end
 end
 
--- Remembers a reversal and whose it is, and forgets old ones of entries that the journal does not
--- hold any more.
+-- Remembers a reversal and whose it is, and forgets those of entries that are too old by now.
 local function note_reversal(keys, entry, id, money, units)
-  local first = call('XRANGE', keys[4], '-', '+', 'COUNT', 1)[1][1]
-  local old_ms = least(tonumber(ms_text(first)), tonumber(ms_text(id)) - REVERSAL_KEEP_MS)
+  local old_ms = tonumber(ms_text(id)) - REVERSAL_KEEP_MS
   call('ZREMRANGEBYSCORE', keys[3], '-inf', '(' .. string.format('%.0f', old_ms))
   local member = pack('<Bc0Bc0dd', #entry, entry, #id, id, money, units) .. keys[1]
   call('ZADD', keys[3], ms_text(entry), member)
@@ -61,7 +76,7 @@ local function reverse(keys, args)
   local entry, one_time, money = a[1], a[2] == 1, a[3]
   local known, its_money, its_units = reversal_of(keys[3], entry)
   if known then return { 'HIT', known, its_money, its_units } end
-  if not call('XRANGE', keys[4], entry, entry)[1] then return { 'GONE' } end
+  if not is_reversible(keys[4], entry) then return { 'GONE' } end
   local record, session = call('GET', keys[1]), nil
   if not record then return { 'NO_WALLET' } end
   wallet = read_wallet(record)
@@ -75,6 +90,7 @@ local function reverse(keys, args)
       session = session_bytes(old_deadline_ms(), '', '', '')
     end
   end
+  if was_forgotten(keys[5], entry) then return { 'RERATED' } end
   local adjusted, page = adjusted_with(keys[5], entry, not one_time and args[3])
   if page then return { 'ADJUSTED', page } end
   local units = put_back(a, money)
@@ -85,7 +101,7 @@ local function reverse(keys, args)
   local id = call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, ''))
   call('SET', keys[1], new_wallet)
   if session then call('SET', keys[2], session, 'KEEPTTL') end
-  call('HSET', keys[5], 'reversed', id)
+  note(keys[5], 'reversed', id)
   note_reversal(keys, entry, id, money, units)
   return { 'OK', id, money, units }
 end
