@@ -2,10 +2,12 @@
 
 A worker of `ocs serve` (embedded store, fsync before every answer, sample tariff) is pinned to one
 core; the store and the load client share the other. Sessions of many accounts start, go on and end.
-The floor is aiohttp that returns the body it got, on the same loop (uvloop), on the same core:
+The floors are aiohttp that returns the body it got, on the same loop (uvloop), on the same core:
 
     echo      an aiohttp Application with one route, as anybody would write it
     server    aiohttp's low-level Server, the least that aiohttp can do: what `ocs` leaves to it
+    kept      the echo, which keeps the body in a store of the same kind before it answers, by one
+              XADD on one link: what anybody pays who loses nothing that was answered
 
 Before anything counts, the service is warm: its journal's files are there, which it makes within
 its first ten seconds (a folder and a file for each of 256 partitions, all synced).
@@ -27,8 +29,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -40,10 +42,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run by path, the script's own folder is there instead
 
 from benchmarks.load_client import Load, post, run_load  # noqa: E402
+from ocs.adapters.valkey.connection import Connection  # noqa: E402
+from ocs.adapters.valkey.embedded import EmbeddedStore  # noqa: E402
 
 HOST = "127.0.0.1"
 PATH = "/realtime"
 READY_WITHIN_S = 60
+FLOORS = ("echo", "server", "kept")
 ARRAY_EVENTS = 100
 ARRAY_CONNECTIONS = 4
 # The sample accounts with money; those that end in 7 have next to none.
@@ -51,6 +56,9 @@ ACCOUNTS = [f"441632960{number:03}" for number in range(1, 401) if number % 10 !
 _STORE = re.compile(r"\S*(?:valkey|redis)-server")
 # Cheap destinations of the sample tariff: the accounts' money outlasts all runs.
 CALLED = ("442071234567", "12045550143", "441619460123")
+
+
+Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True)
@@ -156,25 +164,57 @@ async def _echo(request: web.BaseRequest) -> web.Response:
     return web.Response(body=await request.read(), content_type="application/json")
 
 
-async def _serve_echo(kind: str) -> None:
-    if kind == "echo":
-        app = web.Application()
-        app.router.add_post(PATH, _echo)
-        runner: web.BaseRunner = web.AppRunner(app, access_log=None)
+def _keeping(connection: Connection) -> Answer:
+    async def keep(request: web.Request) -> web.Response:
+        body = await request.read()
+        await connection.execute("XADD", "kept", "*", "e", body)
+        return web.Response(body=body, content_type="application/json")
+
+    return keep
+
+
+async def _serve(kind: str) -> None:
+    """Serve a floor until the process is ended."""
+    if kind == "kept":
+        with tempfile.TemporaryDirectory(prefix="ocs-bench-") as directory:
+            store = EmbeddedStore(Path(directory))
+            store.start()
+            try:
+                store.wait_ready(READY_WITHIN_S)
+                async with Connection(store.url) as connection:
+                    await _answer_with(_application(_keeping(connection)))
+            finally:
+                store.stop()
+    elif kind == "echo":
+        await _answer_with(_application(_echo))
     else:
-        runner = web.ServerRunner(web.Server(_echo, access_log=None))
+        await _answer_with(web.ServerRunner(web.Server(_echo, access_log=None)))
+
+
+def _application(answer: Answer) -> web.BaseRunner:
+    app = web.Application()
+    app.router.add_post(PATH, answer)
+    return web.AppRunner(app, access_log=None)
+
+
+async def _answer_with(runner: web.BaseRunner) -> None:
+    ending = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     await runner.setup()
     site = web.TCPSite(runner, HOST, 0)
     await site.start()
     print(f"{site.name} http://{HOST}:{runner.addresses[0][1]}{PATH}", flush=True)
-    await asyncio.Event().wait()
+    await ending.wait()
 
 
 @contextmanager
 def echo_server(kind: str) -> Iterator[tuple[int, Processes]]:
     with _started([sys.executable, __file__, "--serve", kind]) as (process, port):
         pin(process.pid, 0)
-        yield port, Processes(process.pid)
+        stores = [pid for pid, line in _children(process.pid) if _STORE.match(line)]
+        for store in stores:
+            pin(store, 1)
+        yield port, Processes(process.pid, *stores)
 
 
 @contextmanager
@@ -265,9 +305,10 @@ def median(measures: Sequence[Measure]) -> Measure:
 
 def measure(size: Size) -> None:
     sessions = Sessions()
-    servers = {"ocs": ocs_server(), "echo": echo_server("echo"), "server": echo_server("server")}
-    with servers["ocs"] as charged, servers["echo"] as echo, servers["server"] as server:
-        targets = {"ocs": charged, "echo": echo, "server": server}
+    with ExitStack() as stack:
+        charged = stack.enter_context(ocs_server())
+        floors = {name: stack.enter_context(echo_server(name)) for name in FLOORS}
+        targets = {"ocs": charged, **floors}
         warm_up(*charged, sessions, size.warming_s, max(size.connections))
         for connections in size.connections:
             found: dict[str, list[Measure]] = {name: [] for name in targets}
@@ -276,12 +317,12 @@ def measure(size: Size) -> None:
                     requests = sessions.single(size.sessions, connections)
                     found[name].append(run(port, processes, requests))
             _report(connections, {name: median(runs) for name, runs in found.items()})
-        _report_arrays(size, charged, echo, sessions)
+        _report_arrays(size, charged, floors["echo"], sessions)
 
 
 def _report(connections: int, of: dict[str, Measure]) -> None:
     ocs = of["ocs"]
-    for floor in ("echo", "server"):
+    for floor in FLOORS:
         print(
             f"realtime_{connections}_connections_to_{floor}"
             f" {ocs.events_per_s:.0f} events/s {of[floor].events_per_s:.0f} events/s"
@@ -293,6 +334,7 @@ def _report(connections: int, of: dict[str, Measure]) -> None:
             f" {of[floor].server_us / ocs.server_us:.2f}"
         )
     print(f"realtime_store_cpu_{connections}_in_flight {ocs.store_us:.1f} us a charge")
+    print(f"realtime_store_cpu_{connections}_in_flight_kept {of['kept'].store_us:.1f} us an event")
     print(f"realtime_client_cpu_{connections}_connections {ocs.client_us:.1f} us a request")
 
 
@@ -319,10 +361,10 @@ def _report_arrays(
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run at all?")
-    parser.add_argument("--serve", choices=("echo", "server"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=FLOORS, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.serve:
-        uvloop.run(_serve_echo(options.serve))
+        uvloop.run(_serve(options.serve))
         return 0
     pin(0, 1)
     measure(SMOKE if options.smoke else CANONICAL)
