@@ -3,16 +3,28 @@
 The store keeps entries for minutes, so that it stays small and starts fast; the files keep them for
 good. They count for a reversal when they are those of this store, on this machine, and the store
 still stands where they do: one that was put back to an earlier state has not debited what they say.
+
+    there is none            None: it is a final answer
+    it cannot be told now    LedgerUnavailable: the client comes again
+
+Reading takes up to a tenth of a second (a whole reel), and on a share that hangs for ever. So one
+thread reads, few wait for it, and none longer than a call may take: reversals of old transactions
+never keep charges from a worker's room.
 """
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from ocs.adapters.reels.reading import Journal, open_journal
 from ocs.adapters.valkey.connection import Connection
-from ocs.adapters.valkey.journal import reversible_since, stream_state
-from ocs.usecases.journal import EntryId, RawEntry, ReelFault
+from ocs.adapters.valkey.journal import reversible, stream_state
+from ocs.usecases.journal import EntryId, RawEntry, ReelFault, StreamState
+from ocs.usecases.ports import LedgerUnavailable
+
+MOST_AT_ONCE: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -20,30 +32,54 @@ _log = logging.getLogger(__name__)
 class PastEntries:
     """`folder` is that of the journal; it need not be there."""
 
-    def __init__(self, connection: Connection, folder: Path) -> None:
+    def __init__(self, connection: Connection, folder: Path, patience_s: float = 1.5) -> None:
         self._connection = connection
         self._folder = folder
-        self._reading = asyncio.Lock()
+        self._patience_s = patience_s
+        self._reader = ThreadPoolExecutor(1, "past entries")
+        self._asked = 0
 
     async def find(self, partition: int, wanted: EntryId) -> RawEntry | None:
-        """Find an entry; None where there is none, or it does not count. LedgerUnavailable.
+        """Find an entry; None where there is none that counts. Raises `LedgerUnavailable`."""
+        if self._asked >= MOST_AT_ONCE:
+            raise LedgerUnavailable("too many ask for what has left the store")
+        self._asked += 1
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._find(partition, wanted)
+        except TimeoutError:
+            raise LedgerUnavailable(f"reading {self._folder} takes too long") from None
+        except ReelFault as fault:
+            _log.error("a transaction cannot be reversed: %s", fault)
+            raise LedgerUnavailable(str(fault)) from None
+        finally:
+            self._asked -= 1
 
-        One at a time: up to a whole reel is read, in a thread.
-        """
-        async with self._reading:
-            try:
-                journal = await asyncio.to_thread(open_journal, self._folder)
-                if journal is None or not await self._counts(journal, partition, wanted):
-                    return None
-                return await asyncio.to_thread(journal.find, partition, wanted)
-            except ReelFault as fault:
-                _log.error("a transaction cannot be reversed: %s", fault)
-        return None
+    async def _find(self, partition: int, wanted: EntryId) -> RawEntry | None:
+        state = await stream_state(self._connection, partition)
+        if state is None or not _has_left(wanted, state):
+            return None
+        loop = asyncio.get_running_loop()
+        journal = await loop.run_in_executor(self._reader, open_journal, self._folder)
+        if journal is None or not await self._counts(journal, partition, wanted):
+            return None
+        return await loop.run_in_executor(self._reader, journal.find, partition, wanted)
 
     async def _counts(self, journal: Journal, partition: int, wanted: EntryId) -> bool:
-        since_ms = await reversible_since(self._connection, journal.heads.id)
-        if since_ms is None or wanted[0] < since_ms:
+        ours = await reversible(self._connection)
+        if ours is None or ours.folder != journal.heads.id or wanted[0] < ours.since_ms:
             return False
         # The files were looked at before, so the store can only be further than they are.
         state, end = await stream_state(self._connection, partition), journal.end(partition)
-        return state is not None and state.added >= end.entries and state.last >= end.last
+        is_behind = state is None or state.added < end.entries or state.last < end.last
+        if is_behind or ours.must_be_looked_at:
+            raise LedgerUnavailable("the journal has to be looked at first")
+        return True
+
+
+def _has_left(wanted: EntryId, state: StreamState) -> bool:
+    """Whether the stream may have had an entry that it does not have: it is behind its beginning.
+
+    One that should still be there was never made by this store as it is now, or it has lost it.
+    """
+    return wanted < state.first if state.length else wanted <= state.last

@@ -147,7 +147,7 @@ def make_ledger(
         lanes=lanes,
         patience_s=patience_s,
         expired_keep_s=max(EXPIRED_KEEP_S, settings.ledger.closed_keep_s + MARGIN_S),
-        written=PastEntries(connection, journal_directory(settings)).find,
+        written=PastEntries(connection, journal_directory(settings), patience_s).find,
     )
 
 

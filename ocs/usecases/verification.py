@@ -2,7 +2,7 @@
 
 The journal holds every change with the state after it, so it can be added up and compared with what
 the wallets hold now: from its first entry, or on from a checkpoint, which says what they held at an
-entry. The store keeps only the last hours of it; the rest is in files, and a checkpoint is
+entry. The store keeps only the last minutes of it; the rest is in files, and a checkpoint is
 made of nothing but those, so wallets, stream and files are held against each other either way. That
 no entry is missing between two of them is told by counting, too.
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def test_what_has_left_the_store_is_refunded_once(folder: Path, kill: Kill) -> N
 
 
 def refund(service: Service, number: int, transaction_id: str) -> dict[str, Any]:
-    """Ask for a refund, on a connection of its own, until it is decided."""
+    """Ask for a refund, on a connection of its own, as long as the answer is to come again."""
     answers: list[dict[str, Any]] = []
     event = {
         "record_type": "event_request",
@@ -194,8 +195,10 @@ def refund(service: Service, number: int, transaction_id: str) -> dict[str, Any]
 
     def decided() -> bool:
         with contextlib.suppress(OSError, HTTPException), service.client() as client:
-            answers.append(client.post(json.dumps(event))[1])
-        return bool(answers) and answers[-1]["return_name"] == "OK"
+            status, answer = client.post(json.dumps(event))
+            if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                answers.append(answer)
+        return bool(answers)
 
     until(decided, "the refund")
     return answers[-1]

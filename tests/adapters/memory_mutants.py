@@ -98,7 +98,9 @@ MEMORY_MUTANTS = (
         "  local ms, n = parts_of_id(seen)\n  return is_before(ms, n, parts_of_id(last))\n",
         "  return true\n",
     ),
-    Mutant("a reversal is not noted", "reverse.lua", "  note(keys[5], 'reversed', id)\n", ""),
+    Mutant(
+        "a reversal is not noted", "reverse.lua", "  call('HSET', keys[5], 'reversed', id)\n", ""
+    ),
     Mutant(
         "of two accounts of a wallet one is noted",
         "adjusted.lua",
@@ -160,13 +162,25 @@ MEMORY_MUTANTS = (
     Mutant(
         "a charge is reversed however old it is",
         "reverse.lua",
-        " and last_ms - ms <= REVERSIBLE_MS",
-        "",
+        "most(last_ms, call('TIME')[1] * 1000) - ms <= REVERSIBLE_MS",
+        "true",
+    ),
+    Mutant(
+        "where nothing is charged a charge stays young",
+        "reverse.lua",
+        "most(last_ms, call('TIME')[1] * 1000) - ms",
+        "last_ms - ms",
+    ),
+    Mutant(
+        "a clock that goes back makes a charge young",
+        "reverse.lua",
+        "most(last_ms, call('TIME')[1] * 1000) - ms",
+        "call('TIME')[1] * 1000 - ms",
     ),
     Mutant(
         "a charge that the store never made is reversed",
         "reverse.lua",
-        "not is_before(last_ms, last_n, ms, n) and ",
+        "  if is_before(last_ms, last_n, ms, n) then return false end\n",
         "",
     ),
     Mutant(
@@ -182,7 +196,6 @@ MEMORY_MUTANTS = (
         "if not was_forgotten(key, seen) then call",
         "if true then call",
     ),
-    Mutant("notes stay for ever", "adjusted.lua", "  call('PEXPIRE', key, NOTES_KEEP_MS)\n", ""),
     Mutant(
         "an event is taken for its session", "reverse.lua", "not one_time and args[3]", "args[3]"
     ),

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,13 +11,13 @@ import msgspec
 import pytest
 
 from ocs.adapters.valkey.embedded import EmbeddedStore
-from ocs.adapters.valkey.journal import begin_reversible, journal_folder_id
+from ocs.adapters.valkey.journal import begin_reversible, journal_folder_id, stream_state
 from ocs.adapters.valkey.keys import JOURNAL_KEY, Keys
 from ocs.adapters.valkey.ledger import ValkeyLedger
-from ocs.bootstrap.past_entries import PastEntries
+from ocs.bootstrap.past_entries import MOST_AT_ONCE, PastEntries
 from ocs.domain.results import ResultCode
-from ocs.usecases.journal import EntryId, JournalStatus, parse_id
-from ocs.usecases.ports import ReverseCall, ReverseReply
+from ocs.usecases.journal import EntryId, JournalStatus, parse_id, spell_id
+from ocs.usecases.ports import LedgerUnavailable, ReverseCall, ReverseReply
 from tests.adapters.calls import FAMILY, main, open_wallet
 from tests.adapters.ledgers import PARTITIONS, RealBench, real_bench
 from tests.adapters.test_ledger_adjusted import event
@@ -34,6 +36,7 @@ class Scene:
         await begin_reversible(self.connection)
         await open_wallet(self.bench, 100)
         for name in ("e1", "e2"):
+            await asyncio.sleep(0.005)  # apart by their milliseconds
             self.transactions.append((await event(self.bench, name, 10)).transaction_id)
         await drain(self.connection, PARTITIONS, self.folder)
         await trim(self.connection, PARTITIONS)
@@ -46,8 +49,15 @@ class Scene:
     def first(self) -> EntryId:
         return parse_id(self.transactions[0].partition("-")[2])
 
+    @property
+    def last(self) -> EntryId:
+        return parse_id(self.transactions[1].partition("-")[2])
+
+    def past(self, patience_s: float = 1.5) -> PastEntries:
+        return PastEntries(self.connection, self.folder, patience_s)
+
     async def reverse(self, number: int = 0) -> ReverseReply:
-        written = PastEntries(self.connection, self.folder).find
+        written = self.past().find
         ledger = ValkeyLedger(self.connection, PARTITIONS, self.bench.library, written=written)
         call = ReverseCall(wallet=FAMILY, transaction_id=self.transactions[number])
         return await ledger.reverse(call)
@@ -55,6 +65,15 @@ class Scene:
     async def is_refused(self) -> None:
         assert (await self.reverse()).code is ResultCode.UNKNOWN_SESSION
         assert await main(self.bench) == (80, 0)
+
+    async def is_put_off(self, why: str) -> None:
+        with pytest.raises(LedgerUnavailable, match=why):
+            await self.reverse()
+        assert await main(self.bench) == (80, 0)
+
+    async def charge_again(self, *names: str) -> None:
+        for name in names:
+            await event(self.bench, name, 0)
 
 
 @pytest.fixture
@@ -76,7 +95,7 @@ async def test_what_is_in_the_files_is_reversed_once(scene: Scene) -> None:
 
 
 async def test_what_was_never_written_is_not_found(scene: Scene) -> None:
-    past = PastEntries(scene.connection, scene.folder)
+    past = scene.past()
     for wanted in ((scene.first[0], 999), (scene.first[0] + 10**9, 0)):
         assert await past.find(scene.partition, wanted) is None
     found = await past.find(scene.partition, scene.first)
@@ -115,30 +134,53 @@ async def test_since_when_they_are_is_told_once(scene: Scene) -> None:
     assert int(before) <= scene.first[0]
 
 
-async def test_a_journal_that_somebody_has_to_look_at_does_not_count(scene: Scene) -> None:
+@pytest.mark.parametrize("form", ["stopped", "another"])
+async def test_a_journal_that_somebody_has_to_look_at_does_not_count(
+    scene: Scene, form: str
+) -> None:
     told = await scene.connection.execute("HGET", JOURNAL_KEY, "status")
     assert isinstance(told, bytes)
     status = msgspec.json.decode(told, type=JournalStatus)
     assert not status.stopped
     stopped = msgspec.json.encode(msgspec.structs.replace(status, stopped=1))
-    await scene.connection.execute("HSET", JOURNAL_KEY, "status", stopped)
-    await scene.is_refused()
+    await scene.connection.execute(
+        "HSET", JOURNAL_KEY, "status", stopped if form == "stopped" else '{"other": 1}'
+    )
+    await scene.is_put_off("has to be looked at")
 
 
-@pytest.mark.parametrize("journal", ["gone", "shorter", "older"])
-async def test_a_store_that_was_put_back_has_not_charged_it(scene: Scene, journal: str) -> None:
-    """Before its drainer has noticed."""
+async def test_a_store_that_was_begun_anew_has_not_charged_it(scene: Scene) -> None:
+    await scene.connection.execute("DEL", Keys(scene.partition).journal)
+    assert await scene.past().find(scene.partition, scene.first) is None
+
+
+@pytest.mark.parametrize("lost", ["entries", "the last"])
+async def test_a_store_that_is_behind_its_files_is_not_believed(scene: Scene, lost: str) -> None:
+    """It was put back to an earlier state, and its drainer has not noticed yet."""
     name = Keys(scene.partition).journal
-    if journal == "gone":
-        await scene.connection.execute("DEL", name)
-    elif journal == "shorter":
-        last = scene.first[0] + 60_000
-        await scene.connection.execute("XSETID", name, f"{last}-0", "ENTRIESADDED", 1)
-    else:
-        await scene.connection.execute("DEL", name)
-        for number in range(20):
-            await scene.connection.execute("XADD", name, f"1-{number + 1}", "e", "")
-    await scene.is_refused()
+    last = scene.last if lost == "entries" else (scene.last[0] - 1, 10**9)
+    added = 1 if lost == "entries" else 10**6
+    assert scene.first[0] < scene.last[0] - 1
+    await scene.connection.execute("DEL", name)
+    await scene.connection.execute("XADD", name, "1-1", "e", "")
+    await scene.connection.execute("XTRIM", name, "MAXLEN", 0)
+    await scene.connection.execute("XSETID", name, spell_id(last), "ENTRIESADDED", added)
+    with pytest.raises(LedgerUnavailable, match="has to be looked at"):
+        await scene.past().find(scene.partition, scene.first)
+
+
+async def test_what_a_store_has_lost_and_made_up_for_does_not_count(scene: Scene) -> None:
+    """It lost its tail, and got as many entries since: it is no further back than its files."""
+    name = Keys(scene.partition).journal
+    before = spell_id((scene.first[0] - 1, 0))
+    await scene.connection.execute("DEL", name)
+    await scene.connection.execute("XADD", name, before, "e", "")
+    await scene.connection.execute("XSETID", name, before, "ENTRIESADDED", 10)
+    await scene.charge_again("e3", "e4", "e5")
+    state = await stream_state(scene.connection, scene.partition)
+    assert state is not None
+    assert state.last > scene.last
+    assert await scene.past().find(scene.partition, scene.first) is None
 
 
 async def test_damaged_files_are_told(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -147,6 +189,23 @@ async def test_damaged_files_are_told(scene: Scene, caplog: pytest.LogCaptureFix
     data[-1] ^= 1
     reel.write_bytes(data)
     with caplog.at_level(logging.ERROR):
-        await scene.is_refused()
+        await scene.is_put_off("damaged")
     assert "cannot be reversed" in caplog.text
-    assert "damaged" in caplog.text
+
+
+async def test_a_folder_that_hangs_keeps_few_waiting_and_none_for_long(scene: Scene) -> None:
+    (scene.folder / "heads").unlink()
+    os.mkfifo(scene.folder / "heads")  # to be opened when somebody writes
+    past = scene.past(patience_s=0.2)
+    asked = [past.find(scene.partition, scene.first) for _ in range(MOST_AT_ONCE + 3)]
+    faults = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(fault, LedgerUnavailable) for fault in faults)
+    why = Counter("too long" in str(fault) for fault in faults)
+    assert why == {True: MOST_AT_ONCE, False: 3}
+    (scene.folder / "heads").write_bytes(b"")  # the thread ends
+
+
+async def test_many_at_once_are_found_one_after_another(scene: Scene) -> None:
+    past = scene.past()
+    asked = [past.find(scene.partition, scene.first) for _ in range(MOST_AT_ONCE)]
+    assert len({found for found in await asyncio.gather(*asked) if found}) == 1

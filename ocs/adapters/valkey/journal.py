@@ -18,6 +18,7 @@ Trimming has to work in a store that is full, which refuses scripts that do not 
 from typing import Final, cast
 
 import msgspec
+from msgspec import Struct
 
 from ocs.adapters.valkey import records
 from ocs.adapters.valkey.books import entry_of
@@ -196,21 +197,31 @@ async def begin_reversible(connection: Connection) -> None:
     await answered(connection.execute("EVAL", _BEGIN_REVERSIBLE, 1, JOURNAL_KEY))
 
 
-async def reversible_since(connection: Connection, folder: str) -> int | None:
-    """Tell from when on (ms) entries of a folder can be reversed when they have left the store.
+class Reversible(Struct, frozen=True):
+    """Which entries count for a reversal when they have left the store: this folder's, since then.
 
-    None if it is not this store's, was never drained, or somebody has to look at it first. What was
-    written before the store remembered reversals for so long may have been reversed: it counts only
-    while the store has it.
+    What was written before the store remembered reversals for so long may have been reversed. None
+    does while the journal `must_be_looked_at`.
     """
+
+    folder: str
+    since_ms: int
+    must_be_looked_at: bool
+
+
+async def reversible(connection: Connection) -> Reversible | None:
+    """Tell which entries count for a reversal; None: none does."""
     reply = await answered(
         connection.execute("HMGET", JOURNAL_KEY, "folder", "reversible_since", "status")
     )
-    ours, since_ms, told = cast("list[bytes | None]", reply)
-    status = msgspec.json.decode(told, type=JournalStatus) if told else None
-    if since_ms is None or ours != folder.encode() or (status is not None and status.stopped):
+    folder, since_ms, told = cast("list[bytes | None]", reply)
+    if folder is None or since_ms is None:
         return None
-    return int(since_ms)
+    try:
+        stopped = msgspec.json.decode(told, type=JournalStatus).stopped if told else 0
+    except msgspec.ValidationError:  # of a drainer of another version
+        stopped = 1
+    return Reversible(folder.decode(), int(since_ms), stopped > 0)
 
 
 async def find_entry(connection: Connection, partition: int, wanted: EntryId) -> RawEntry | None:

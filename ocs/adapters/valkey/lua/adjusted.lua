@@ -7,12 +7,12 @@
 --   reversed        the id of the wallet's last reversal
 --   forgotten       the last entry that a page knew of which was forgotten
 --
--- What a page moved for each use is kept for a day after the last entry that it knows of, for it may
--- be much: a re-rating of a month has all calls of that month. Behind that it is known that there
--- was one, so charges up to that entry are not reversed any more. The hash is kept until none of
--- them could be, whatever is forgotten (30 days, reverse.lua), and ten days longer.
+-- What pages moved for each use may be much: a re-rating of a month has all calls of that month. So
+-- with each page those are forgotten that knew of nothing within a day, itself included. Behind them
+-- it is known that there were some: charges up to `forgotten` are not reversed any more. That, and
+-- `reversed`, stay for ever: 100 bytes of a wallet, where they are at all.
 local ADJUSTED_BYTES, KEY_BYTES = 40, 32
-local ADJUSTED_KEEP_MS, NOTES_KEEP_MS = 86400000, 3456000000
+local ADJUSTED_KEEP_MS = 86400000
 
 -- The two numbers of an entry's id.
 local function parts_of_id(id)
@@ -30,11 +30,6 @@ local function was_reversed_since(key, seen)
   if not last then return false end
   local ms, n = parts_of_id(seen)
   return is_before(ms, n, parts_of_id(last))
-end
-
-local function note(key, field, value)
-  call('HSET', key, field, value)
-  call('PEXPIRE', key, NOTES_KEEP_MS)
 end
 
 -- Whether the entry is one of those that a page knew of which is forgotten.
@@ -61,7 +56,7 @@ end
 local function note_adjusted(key, page, seen, rows, id)
   local name = page .. ' ' .. seen
   local others = call('HGET', key, name) or '' -- of other accounts of the wallet
-  note(key, name, others .. rows)
+  call('HSET', key, name, others .. rows)
   forget_pages(key, id)
 end
 

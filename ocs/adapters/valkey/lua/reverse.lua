@@ -15,8 +15,9 @@
 --         reversed costs nothing any more, adjustments included.
 --
 -- The entry may have left the store for the journal's files, so it is not looked for here: who calls
--- has read it. How old it is, is told by ids, which never go back as clocks do: what is forgotten of
--- reversals can never be young enough again.
+-- has read it. How old it is, is told by ids, which never go back as clocks do, so that what is
+-- forgotten of reversals can never be young enough again; and by the clock, for where nothing is
+-- charged ids stand still.
 local REVERSIBLE_MS, REVERSAL_KEEP_MS = 2592000000, 2678400000
 
 -- The milliseconds with which the id of an entry begins, as text.
@@ -33,7 +34,8 @@ local function is_reversible(key, entry)
     if told[i] == 'last-generated-id' then last_ms, last_n = parts_of_id(told[i + 1]) end
   end
   local ms, n = parts_of_id(entry)
-  return not is_before(last_ms, last_n, ms, n) and last_ms - ms <= REVERSIBLE_MS
+  if is_before(last_ms, last_n, ms, n) then return false end
+  return most(last_ms, call('TIME')[1] * 1000) - ms <= REVERSIBLE_MS
 end
 
 -- The reversal of an entry: its id, money and units; nil where there is none.
@@ -101,7 +103,7 @@ local function reverse(keys, args)
   local id = call('XADD', keys[4], '*', 'e', entry_bytes(args[2], wallet, ''))
   call('SET', keys[1], new_wallet)
   if session then call('SET', keys[2], session, 'KEEPTTL') end
-  note(keys[5], 'reversed', id)
+  call('HSET', keys[5], 'reversed', id)
   note_reversal(keys, entry, id, money, units)
   return { 'OK', id, money, units }
 end
