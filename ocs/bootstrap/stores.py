@@ -140,15 +140,17 @@ def make_ledger(
     """Make the ledger of a store; `lanes`: those of the connection, for many charges at a time."""
     # What is left of the time limit after the last attempt is for the rest of the request.
     patience_s = settings.charging.time_limit_ms / 1000 * _SHARE_OF_LEDGER
-    return ValkeyLedger(
+    ledger = ValkeyLedger(
         connection,
         settings.ledger.partitions,
         assemble(),
         lanes=lanes,
         patience_s=patience_s,
         expired_keep_s=max(EXPIRED_KEEP_S, settings.ledger.closed_keep_s + MARGIN_S),
-        written=PastEntries(connection, journal_directory(settings), patience_s).find,
     )
+    past = PastEntries(connection, journal_directory(settings), patience_s)
+    ledger.reverse_from(past.find)
+    return ledger
 
 
 def begun_with(partitions: int) -> str:

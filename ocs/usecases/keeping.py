@@ -1,9 +1,9 @@
 """How long the store keeps what is safe on disk: as long as is wanted, or as its memory allows.
 
 Entries stay in the store (`keep_ms`) so that they are known without the files, which other hosts
-may not have: to reverse a transaction, to settle what was parked. So when its memory runs short they
-leave earlier, long before calls would be turned away for it (`shedding`): a service that is busier
-than its memory was planned for goes on charging.
+may not have: to reverse a transaction, to settle what was parked. So when its memory runs short
+they leave earlier, long before calls would be turned away for it (`shedding`): a service that is
+busier than its memory was planned for goes on charging.
 
     from 60 % of the limit   the older half of what is kept goes, again with every pass,
                              as long as entries are a fifth of the limit

@@ -157,9 +157,12 @@ async def test_who_says_how_long_an_expired_session_is_kept(store_server: Embedd
 @pytest.mark.parametrize(("closed_keep_s", "kept"), [(60, 3_600), (3_600, 3_780), (7_200, 7_380)])
 def test_the_configuration_says_it(monkeypatch: Any, closed_keep_s: int, kept: int) -> None:
     told: list[int] = []
-    monkeypatch.setattr(
-        stores, "ValkeyLedger", lambda *_, **named: told.append(named["expired_keep_s"])
-    )
+
+    def make(*given: Any, **named: Any) -> ValkeyLedger:
+        told.append(named["expired_keep_s"])
+        return ValkeyLedger(*given, **named)
+
+    monkeypatch.setattr(stores, "ValkeyLedger", make)
     settings = Settings(tenants=(), plans=(), ledger=Ledger(closed_keep_s=closed_keep_s))
     stores.make_ledger(settings, Connection("unix:///nowhere"))
     assert told == [kept]

@@ -47,9 +47,7 @@ class Past(RealBench):
     def __init__(self, bench: RealBench) -> None:
         super().__init__(bench.connection, bench.library)
         self.files = Files()
-        self.ledger = ValkeyLedger(
-            bench.connection, PARTITIONS, bench.library, written=self.files.find
-        )
+        self.ledger.reverse_from(self.files.find)
 
     async def spend(self) -> list[ChargeResult]:
         await open_wallet(self, 100)

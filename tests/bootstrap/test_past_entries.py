@@ -57,8 +57,8 @@ class Scene:
         return PastEntries(self.connection, self.folder, patience_s)
 
     async def reverse(self, number: int = 0) -> ReverseReply:
-        written = self.past().find
-        ledger = ValkeyLedger(self.connection, PARTITIONS, self.bench.library, written=written)
+        ledger = ValkeyLedger(self.connection, PARTITIONS, self.bench.library)
+        ledger.reverse_from(self.past().find)
         call = ReverseCall(wallet=FAMILY, transaction_id=self.transactions[number])
         return await ledger.reverse(call)
 

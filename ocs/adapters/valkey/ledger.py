@@ -83,11 +83,10 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 class ValkeyLedger:
     """Implements the port `Ledger`. `patience_s`: how long one call may be tried.
 
-    `lanes` are those that begin with `connection`; many charges leave over all of them. `written`
-    finds what has left the store, to be reversed; nothing does without it.
+    `lanes` are those that begin with `connection`; many charges leave over all of them.
     """
 
-    def __init__(  # noqa: PLR0913 -- keyword-only: what it is made of
+    def __init__(
         self,
         connection: Connection,
         partitions: int,
@@ -96,7 +95,6 @@ class ValkeyLedger:
         lanes: Lanes | None = None,
         patience_s: float = 1.5,
         expired_keep_s: int = EXPIRED_KEEP_S,
-        written: FindWritten | None = None,
     ) -> None:
         self.partitions = partitions
         self._connection = connection
@@ -104,9 +102,13 @@ class ValkeyLedger:
         self._library = library
         self._patience_s = patience_s
         self._expired_keep_s = expired_keep_s
-        self._past = reversals.PastCharges(self._send, partitions, written)
+        self._past = reversals.PastCharges(self._send, partitions)
         self._keys = [Keys(n) for n in range(partitions)]
         self._desk: Callable[[str, str, str], Desk] = lru_cache(_MOST_DESKS)(self._make_desk)
+
+    def reverse_from(self, written: FindWritten) -> None:
+        """Reverse also what has left the store, where `written` finds it."""
+        self._past.written = written
 
     def charge(self, call: ChargeCall) -> Awaitable[Reply]:
         """Settle and hold. The call leaves in this tick; to await it is to wait for the reply."""

@@ -81,14 +81,11 @@ class PastCharges:
     """Where the entry of a charge is found: in the store, or else where `written` finds it."""
 
     def __init__(
-        self,
-        send: Callable[[tuple[str, ...]], Awaitable[StoreReply]],
-        partitions: int,
-        written: FindWritten | None,
+        self, send: Callable[[tuple[str, ...]], Awaitable[StoreReply]], partitions: int
     ) -> None:
+        self.written: FindWritten | None = None
         self._send = send
         self._partitions = partitions
-        self._written = written
 
     async def find(self, address: str, keys: Keys, entry_id: str) -> bytes | ReverseReply:
         """Find an entry's record, or what was said when it was reversed before."""
@@ -101,9 +98,9 @@ class PastCharges:
         before = reversed_before(
             cast("list[bytes]", marks), entry_id, keys.wallet(address), keys.label
         )
-        if before is not None or self._written is None:
+        if before is not None or self.written is None:
             return before or UNKNOWN
-        written = await self._written(partition_of(address, self._partitions), parse_id(entry_id))
+        written = await self.written(partition_of(address, self._partitions), parse_id(entry_id))
         return UNKNOWN if written is None else written[1]
 
 
