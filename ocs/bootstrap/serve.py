@@ -238,21 +238,14 @@ def _start_store(settings: Settings, undo: ExitStack) -> EmbeddedStore | None:
 
 
 def _run_prepare(settings: Settings) -> None:
-    """Run the one part that needs an event loop; the loop is gone when this returns."""
-    try:
-        asyncio.run(_prepare(settings))
-    except asyncio.CancelledError:
-        sys.exit(128 + signal.SIGTERM)
-    finally:
-        # The loop had them, and has left none.
-        _let_signals_end_it()
+    """Run the one part that needs an event loop; the loop is gone when this returns.
+
+    Signals are not for the loop: what it is told while it ends, nobody would hear.
+    """
+    asyncio.run(_prepare(settings))
 
 
 async def _prepare(settings: Settings) -> None:
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with open_stores(settings, first_start=True) as stores:
         await seed(settings, stores)
 

@@ -345,14 +345,15 @@ def _signals() -> Iterator[socket.socket]:
     wake, waker = socket.socketpair()
     wake.settimeout(0)
     waker.settimeout(0)
-    former = {number: signal.signal(number, _note) for number in _SIGNALS}
+    # `_note` alone would lose what comes: so the socket is there before it, and after it.
     former_waker = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    former = {number: signal.signal(number, _note) for number in _SIGNALS}
     try:
         yield wake
     finally:
-        signal.set_wakeup_fd(former_waker)
         for number, handler in former.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(former_waker)
         wake.close()
         waker.close()
 
