@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ocs.adapters.reels.auditing import audit
-from ocs.adapters.reels.reading import Journal, open_journal
+from ocs.adapters.reels.reading import Journal, open_journal, open_journal_of
 from ocs.adapters.valkey.books import ValkeyBooks
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.journal import find_entry, journal_folder_id, posted
@@ -31,8 +31,8 @@ async def books_of(connection: Connection, folder: Path, *, from_start: bool = F
     ours = await journal_folder_id(connection)
 
     def base_of(partition: int) -> Base:
-        journal = open_journal(folder) if ours else None
-        if journal is None or journal.heads.id != ours:
+        journal = open_journal_of(folder, ours)
+        if journal is None:
             return BEGINNING
         return _whole(journal, partition) if from_start else _checkpoint(journal, partition)
 

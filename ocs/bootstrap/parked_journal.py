@@ -9,7 +9,7 @@ journal is known from the stream's first entry on.
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from ocs.adapters.reels.reading import Journal, open_journal
+from ocs.adapters.reels.reading import Journal, open_journal_of
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.journal import ValkeyStream, journal_folder_id, posted
 from ocs.adapters.valkey.records import decode_moves
@@ -29,12 +29,7 @@ async def store_journal(settings: Settings, connection: Connection, reader: str)
     """Give the journal of a store; its files count if they are on this machine."""
     ours = await journal_folder_id(connection)
     stream = ValkeyStream(connection, settings.ledger.partitions, reader)
-    return StoreJournal(stream, lambda: _files(settings, ours))
-
-
-def _files(settings: Settings, ours: str) -> Journal | None:
-    journal = open_journal(journal_directory(settings)) if ours else None
-    return journal if journal is not None and journal.heads.id == ours else None
+    return StoreJournal(stream, lambda: open_journal_of(journal_directory(settings), ours))
 
 
 class StoreJournal:

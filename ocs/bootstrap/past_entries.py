@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from ocs.adapters.reels.reading import Journal, open_journal
+from ocs.adapters.reels.reading import Journal, open_journal_of
 from ocs.adapters.valkey.connection import Connection
 from ocs.adapters.valkey.journal import reversible, stream_state
 from ocs.usecases.journal import EntryId, RawEntry, ReelFault, StreamState
@@ -56,25 +56,26 @@ class PastEntries:
             self._asked -= 1
 
     async def _find(self, partition: int, wanted: EntryId) -> RawEntry | None:
+        ours = await reversible(self._connection)
         state = await stream_state(self._connection, partition)
-        if state is None or not _has_left(wanted, state):
+        if ours is None or wanted[0] < ours.since_ms or state is None:
+            return None
+        if not _has_left(wanted, state):
             return None
         loop = asyncio.get_running_loop()
-        journal = await loop.run_in_executor(self._reader, open_journal, self._folder)
-        if journal is None or not await self._counts(journal, partition, wanted):
+        journal = await loop.run_in_executor(
+            self._reader, open_journal_of, self._folder, ours.folder
+        )
+        if journal is None:
             return None
+        if ours.must_be_looked_at or await self._is_behind(journal, partition):
+            raise LedgerUnavailable("the journal has to be looked at first")
         return await loop.run_in_executor(self._reader, journal.find, partition, wanted)
 
-    async def _counts(self, journal: Journal, partition: int, wanted: EntryId) -> bool:
-        ours = await reversible(self._connection)
-        if ours is None or ours.folder != journal.heads.id or wanted[0] < ours.since_ms:
-            return False
-        # The files were looked at before, so the store can only be further than they are.
+    async def _is_behind(self, journal: Journal, partition: int) -> bool:
+        """Whether the store, looked at after its files, is not as far as they are."""
         state, end = await stream_state(self._connection, partition), journal.end(partition)
-        is_behind = state is None or state.added < end.entries or state.last < end.last
-        if is_behind or ours.must_be_looked_at:
-            raise LedgerUnavailable("the journal has to be looked at first")
-        return True
+        return state is None or state.added < end.entries or state.last < end.last
 
 
 def _has_left(wanted: EntryId, state: StreamState) -> bool:

@@ -181,3 +181,9 @@ def open_journal(folder: Path) -> Journal | None:
     """Open a folder to read it; None where no journal was ever written. Raises `ReelFault`."""
     heads = read_heads(folder)
     return None if heads is None else Journal(folder, heads)
+
+
+def open_journal_of(folder: Path, folder_id: str) -> Journal | None:
+    """Open a folder if it is the one that a store names; None if not. Raises `ReelFault`."""
+    journal = open_journal(folder) if folder_id else None
+    return journal if journal is not None and journal.heads.id == folder_id else None
