@@ -27,7 +27,6 @@ from benchmarks.bench_realtime import (  # noqa: E402
     Sessions,
     echo_server,
     ocs_server,
-    pin,
     run,
     warm_up,
 )
@@ -83,7 +82,6 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run at all?")
     options = parser.parse_args(argv)
-    pin(0, 1)
     measure(SMOKE if options.smoke else CANONICAL)
     return 0
 

@@ -1,8 +1,9 @@
 """What charging an event costs beside moving it over HTTP at all.
 
 A worker of `ocs serve` (embedded store, fsync before every answer, sample tariff) is pinned to one
-core; the store and the load client share the other. Sessions of many accounts start, go on and end.
-The floors are aiohttp that returns the body it got, on the same loop (uvloop), on the same core:
+core; the store, the journal's drainer and the load client go where the kernel puts them, as they do
+in service. Sessions of many accounts start, go on and end. The floors are aiohttp that returns the
+body it got, on the same loop (uvloop), pinned to the same core:
 
     echo      an aiohttp Application with one route, as anybody would write it
     server    aiohttp's low-level Server, the least that aiohttp can do: what `ocs` leaves to it
@@ -210,10 +211,8 @@ async def _answer_with(runner: web.BaseRunner) -> None:
 @contextmanager
 def echo_server(kind: str) -> Iterator[tuple[int, Processes]]:
     with _started([sys.executable, __file__, "--serve", kind]) as (process, port):
-        pin(process.pid, 0)
         stores = [pid for pid, line in _children(process.pid) if _STORE.match(line)]
-        for store in stores:
-            pin(store, 1)
+        _pin(process.pid)
         yield port, Processes(process.pid, *stores)
 
 
@@ -226,8 +225,7 @@ def ocs_server() -> Iterator[tuple[int, Processes]]:
             children = list(_children(process.pid))
             (worker,) = [pid for pid, line in children if "ocs.bootstrap.worker" in line]
             (store,) = [pid for pid, line in children if _STORE.match(line)]
-            pin(worker, 0)
-            pin(store, 1)
+            _pin(worker)
             yield port, Processes(worker, store)
 
 
@@ -264,10 +262,9 @@ def _children(pid: int) -> Iterator[tuple[int, str]]:
             yield from _children(int(child))
 
 
-def pin(pid: int, core: int) -> None:
-    cores = sorted(os.sched_getaffinity(0) | {0, 1}) if (os.cpu_count() or 1) > 1 else []
-    if cores:
-        os.sched_setaffinity(pid, {cores[core]})
+def _pin(pid: int) -> None:
+    """Let a process run on the first processor only."""
+    os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
 
 
 # --- Runs ---------------------------------------------------------------------------------------
@@ -366,7 +363,6 @@ def main(argv: list[str]) -> int:
     if options.serve:
         uvloop.run(_serve(options.serve))
         return 0
-    pin(0, 1)
     measure(SMOKE if options.smoke else CANONICAL)
     return 0
 

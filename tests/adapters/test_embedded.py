@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from ocs.adapters.valkey import embedded_server
 from ocs.adapters.valkey.embedded import EmbeddedStore, EmbeddedStoreError, socket_path
 from ocs.adapters.valkey.embedded_directory import SOCKET_PATH_BYTES, log_tail
-from ocs.adapters.valkey.embedded_server import find_binary, look
+from ocs.adapters.valkey.embedded_server import environment_for, find_binary, look
 from tests.adapters.store import READY_TIMEOUT_S, Hours, ask, running
 
 # --- Running ------------------------------------------------------------------------------------
@@ -38,7 +40,8 @@ async def test_it_runs_with_the_options_that_keep_money(directory: Path) -> None
         assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
         assert stat.S_IMODE(socket_path(store.directory).stat().st_mode) == 0o700
         assert store.pid is not None
-        assert os.getsid(store.pid) == store.pid, "Ctrl-C must not reach it"
+        assert os.getpgid(store.pid) == store.pid, "Ctrl-C must not reach it"
+        assert os.getsid(store.pid) == os.getsid(0), "the kernel weighs it against its service"
 
 
 async def test_its_data_is_there_at_the_next_start(directory: Path) -> None:
@@ -191,6 +194,65 @@ def test_a_server_may_be_named_as_on_the_command_line(
     with running(EmbeddedStore(directory / "data", binary=Path("my-valkey"))) as store:
         assert store.pid is not None
         assert Path(f"/proc/{store.pid}/exe").readlink() == directory / "my-valkey"
+
+
+# --- Its allocator ------------------------------------------------------------------------------
+
+
+def _maps(store: EmbeddedStore) -> str:
+    return Path(f"/proc/{store.pid}/maps").read_text()
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nobody told the linker what to load."""
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    return monkeypatch
+
+
+def _has_jemalloc() -> bool:
+    code = "import ctypes; ctypes.CDLL('libjemalloc.so.2')"
+    loads = [sys.executable, "-c", code]
+    preloaded = os.environ | {"LD_PRELOAD": "libjemalloc.so.2"}
+    return not subprocess.run(loads, env=preloaded, capture_output=True, check=False).returncode
+
+
+def test_it_runs_with_jemalloc_where_the_machine_has_it(
+    directory: Path, untold: pytest.MonkeyPatch
+) -> None:
+    if not _has_jemalloc():
+        pytest.skip("this machine has no libjemalloc.so.2")
+    with running(EmbeddedStore(directory / "fast")) as store:
+        assert "libjemalloc.so.2" in _maps(store)
+    untold.setenv("LD_PRELOAD", "")
+    with running(EmbeddedStore(directory / "plain")) as store:
+        assert "libjemalloc" not in _maps(store), "the operator said no"
+
+
+_LIBC = "echo 'Valkey server v=9.1 malloc=libc'"
+
+
+@pytest.mark.parametrize(
+    ("library", "program", "wants_it"),
+    [
+        ("libc.so.6", _LIBC, True),  # stands for jemalloc: anything loads it
+        ("libc.so.6", "echo 'Valkey server v=9.1 malloc=jemalloc-5.3.0'", False),
+        ("libnowhere.so.1", _LIBC, False),  # the linker says so, and goes on without
+        # What jemalloc does where pages are larger than those that it was built for.
+        ("libc.so.6", _LIBC + '; [ -z "$LD_PRELOAD" ] || exit 134', False),
+    ],
+)
+def test_jemalloc_is_for_servers_that_run_with_it(
+    directory: Path, untold: pytest.MonkeyPatch, library: str, program: str, *, wants_it: bool
+) -> None:
+    untold.setattr(embedded_server, "_JEMALLOC", library)
+    server = directory / "server"
+    server.write_text(f"#!/bin/sh\n{program}\n")
+    server.chmod(0o700)
+    assert environment_for(server).get("LD_PRELOAD") == (library if wants_it else None)
+
+
+# --- What it cannot start with ------------------------------------------------------------------
 
 
 def test_data_that_cannot_be_read_is_reported_with_the_servers_words(directory: Path) -> None:

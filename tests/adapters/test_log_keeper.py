@@ -170,18 +170,37 @@ def _eventually(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+async def _child_of(store: EmbeddedStore) -> int:
+    """Let the store write its log anew, which takes it two seconds."""
+    for number in range(100):
+        await ask(store, "SET", f"key{number}", "value")
+    await ask(store, "CONFIG", "SET", "rdb-key-save-delay", 20_000)  # µs a key
+    await ask(store, "BGREWRITEAOF")
+    pid = store.pid
+    assert pid is not None
+    _eventually(lambda: len(_children(pid)) == 1)
+    return _children(pid)[0]
+
+
 async def test_a_child_that_rewrites_the_log_gives_way(directory: Path) -> None:
     with running(EmbeddedStore(directory)) as store:
-        for number in range(50):
-            await ask(store, "SET", f"key{number}", "value")
-        await ask(store, "CONFIG", "SET", "rdb-key-save-delay", 20_000)  # µs a key
-        await ask(store, "BGREWRITEAOF")
-        pid = store.pid
-        assert pid is not None
-        _eventually(lambda: len(_children(pid)) == 1)
-        (child,) = _children(pid)
-        _eventually(lambda: _niceness(child) == NICENESS)
-        assert _niceness(pid) == 0
+        child = await _child_of(store)
+        _eventually(lambda: os.sched_getscheduler(child) == os.SCHED_IDLE)
+        assert _niceness(child) == NICENESS
+        assert _niceness(store.pid or 0) == 0
+        assert os.sched_getscheduler(store.pid or 0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, or RLIMIT_NICE, to put it forward again")
+async def test_a_child_that_becomes_old_gets_its_share(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_keeper, "IDLE_FOR_S", 0.5)
+    with running(EmbeddedStore(directory)) as store:
+        child = await _child_of(store)
+        _eventually(lambda: os.sched_getscheduler(child) == os.SCHED_IDLE)
+        _eventually(lambda: os.sched_getscheduler(child) == os.SCHED_OTHER)
+        assert _niceness(child) == NICENESS
 
 
 def test_threads_that_close_files_give_way(directory: Path) -> None:

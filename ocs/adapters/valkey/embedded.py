@@ -18,7 +18,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ from ocs.adapters.valkey.embedded_server import (
     AdoptedServer,
     Server,
     StartedServer,
+    environment_for,
     find_binary,
     look,
     set_options,
@@ -70,6 +71,7 @@ class EmbeddedStore:
         self.restarts = 0
         self._binary_named = binary
         self._binary = Path()
+        self._environment: Mapping[str, str] = {}
         self._fsync: Fsync = fsync
         self._maxmemory_bytes = maxmemory_bytes
         self._monotonic_s = monotonic_s
@@ -97,6 +99,7 @@ class EmbeddedStore:
         """Starts the server, or adopts the one that runs. Raises `EmbeddedStoreError`."""
         assert self._watch_lock is None, "started already"
         self._binary = find_binary(self._binary_named)
+        self._environment = environment_for(self._binary)
         files.prepare(self.directory)
         self._watch_lock = files.lock_for_watching(self.directory)
         try:
@@ -135,7 +138,9 @@ class EmbeddedStore:
                 maxmemory_bytes=self._maxmemory_bytes,
             )
             log = files.open_log(self.directory)
-            self._server = StartedServer([self._binary, configuration], log=log, lock=lock)
+            self._server = StartedServer(
+                [self._binary, configuration], environment=self._environment, log=log, lock=lock
+            )
         except OSError as error:
             raise EmbeddedStoreError(f"the store cannot be started: {error}") from None
         finally:

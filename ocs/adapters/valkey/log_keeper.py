@@ -3,7 +3,8 @@
 The server lets a child write the log anew, and removes the former files, while it serves. Of a log
 of 128 MB three things kept charges waiting, 60 to 170 ms each time:
 
-    the child has the server's right to a processor      it gives way from its birth on
+    the child has the server's right to a processor      it gives way from its birth on: it only
+                                                         gets what nobody else wants
     threads of the server sync, and drop from memory,    they give way, always
     the file that is left
     the file system frees 128 MB at once (ext4: 40 to    the files are held open here, so that their
@@ -33,7 +34,11 @@ BIRTH_S: Final = 0.001
 """A new file of the log is soon followed by the child: so often it is looked for, for `ALERT_S`."""
 FREEING_S: Final = 0.02
 NICENESS: Final = 10
-"""A tenth of the server's share at the least: the log must not outgrow the disk for want of it."""
+"""Of the threads, and of a child that has become old: a tenth of the server's share."""
+IDLE_FOR_S: Final = 30.0
+"""So long a child is idle to the kernel (SCHED_IDLE: a charge takes its processor at once, which it
+would otherwise keep for some ms). Where all processors are always busy, it gets a 300th of one; so
+later its niceness counts, if this process may change it (root, or RLIMIT_NICE)."""
 LEAST_STEP_BYTES: Final = 256 << 10
 """Freed in one look: 13 MB a second. Steps of 4 MB kept a sync waiting for up to 100 ms where the
 file system tells the disk of every block that it frees."""
@@ -50,6 +55,7 @@ class LogKeeper:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[int, _Held] = {}
+        self._born_s: dict[int, float] = {}
 
     @property
     def is_freeing(self) -> bool:
@@ -62,7 +68,7 @@ class LogKeeper:
 
     def look(self, pid: int) -> bool:
         """Put children behind, and free a step; whether there is a child."""
-        has_child = _put_children_behind(pid)
+        has_child = self._put_children_behind(pid)
         free = [inode for inode, held in self._held.items() if held.is_free]
         if free:
             left = sum(self._held[inode].size() for inode in free)
@@ -74,6 +80,15 @@ class LogKeeper:
         """Let all files go; what of them has no name any more is freed now."""
         for inode in list(self._held):
             self._let_go(inode)
+
+    def _put_children_behind(self, pid: int) -> bool:
+        now_s = monotonic_s()
+        self._born_s = {child: self._born_s.get(child, now_s) for child in _children(pid)}
+        for child, born_s in self._born_s.items():
+            with contextlib.suppress(OSError):  # it has ended, or may not be put forward again
+                _put_behind(child)
+                _set_policy(child, os.SCHED_IDLE if now_s - born_s < IDLE_FOR_S else os.SCHED_OTHER)
+        return bool(self._born_s)
 
     def _hold(self) -> None:
         """Take what is new, and see what has been removed."""
@@ -131,13 +146,16 @@ class _Held:
         return left > 0
 
 
-def _put_children_behind(pid: int) -> bool:
-    children: list[str] = []
+def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-        for child in children:
-            _put_behind(int(child))
-    return bool(children)
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in children.split()]
+    return []
+
+
+def _set_policy(task: int, policy: int) -> None:
+    if os.sched_getscheduler(task) != policy:
+        os.sched_setscheduler(task, policy, os.sched_param(0))
 
 
 def _put_threads_behind(pid: int) -> None:
