@@ -29,7 +29,8 @@ async def test_what_is_put_in_is_seen_and_so_is_the_limit(own_server: EmbeddedSt
         await connection.execute("SETRANGE", "filler", 8 * MEBIBYTE, "x")
         filled = await store_memory(connection)
         assert filled.limit_bytes == 64 * MEBIBYTE
-        assert 8 <= (filled.used_bytes - empty.used_bytes) / MEBIBYTE < 10
+        # jemalloc has four sizes between a power of two and the next: up to a quarter more.
+        assert 8 <= (filled.used_bytes - empty.used_bytes) / MEBIBYTE < 11
         await connection.execute("DEL", "filler")
         assert (await store_memory(connection)).used_bytes < empty.used_bytes + MEBIBYTE
 

@@ -35,7 +35,7 @@ BIRTH_S: Final = 0.001
 FREEING_S: Final = 0.02
 NICENESS: Final = 10
 """Of the threads, and of a child that has become old: a tenth of the server's share."""
-IDLE_FOR_S: Final = 30.0
+IDLE_FOR_S: Final = 10.0
 """So long a child is idle to the kernel (SCHED_IDLE: a charge takes its processor at once, which it
 would otherwise keep for some ms). Where all processors are always busy, it gets a 300th of one; so
 later its niceness counts, if this process may change it (root, or RLIMIT_NICE)."""
