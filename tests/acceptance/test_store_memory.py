@@ -18,6 +18,7 @@ from ocs.adapters.valkey.memory import store_memory
 from ocs.usecases.ports import EMERGENCY
 from tests.acceptance.bookkeeping import open_books, parked_in
 from tests.acceptance.service import LONDON, SUBSCRIBER, Client, Service, run, until
+from tests.adapters.store import take_memory
 
 pytestmark = pytest.mark.slow
 
@@ -33,10 +34,6 @@ def service(folder: Path) -> Iterator[Service]:
     started.sweep_away()
 
 
-_NEAR_BYTES = 64 << 10
-"""A tenth of a per cent of the memory."""
-
-
 class Filler:
     """Fills the store from outside."""
 
@@ -46,21 +43,12 @@ class Filler:
         self._keys: list[str] = []
 
     async def fill(self, percent: int) -> None:
-        """Fill it up to so much; beyond 100, to so much or some per cent more."""
         async with Connection(self._url) as connection:
-            while (wanted := await self._wanted(connection, percent)) > _NEAR_BYTES:
-                self._keys.append(f"filler:{len(self._keys)}")
-                # An allocator may take a quarter more than it is asked for. A store that is full
-                # takes no second step.
-                size = wanted if percent >= 100 else wanted * 3 // 4
-                await connection.execute("SETRANGE", self._keys[-1], size, "x")
-            used = (await store_memory(connection)).used_percent
-            assert used == percent or used > percent >= 100
-
-    async def _wanted(self, connection: Connection, percent: int) -> int:
-        memory = await store_memory(connection)
-        # Half a per cent above: what clients' buffers take comes and goes.
-        return memory.limit_bytes * (2 * percent + 1) // 200 - memory.used_bytes
+            memory = await store_memory(connection)
+            # Half a per cent above: what clients' buffers take comes and goes.
+            wanted = memory.limit_bytes * (2 * percent + 1) // 200 - memory.used_bytes
+            self._keys += await take_memory(connection, f"filler:{percent}", wanted)
+            assert (await store_memory(connection)).used_percent == percent
 
     async def take_away(self) -> None:
         async with Connection(self._url) as connection:

@@ -16,6 +16,7 @@ from ocs.adapters.valkey.connection import Argument, Connection, Reply
 from ocs.adapters.valkey.embedded import EmbeddedStore, Fsync
 
 READY_TIMEOUT_S = 20.0
+_PIECE_BYTES = 64 << 10
 
 
 class Hours:
@@ -87,3 +88,15 @@ async def store(store_server: EmbeddedStore) -> AsyncIterator[Connection]:
     async with Connection(store_server.url) as connection:
         await connection.execute("FLUSHALL")
         yield connection
+
+
+async def take_memory(connection: Connection, name: str, size: int) -> list[str]:
+    """Put so many bytes into a store, to 64 KiB, even above its limit; the names of the keys.
+
+    In pieces that every allocator has a size for: a large one may be given a quarter more. In one
+    script, since a store that is full takes no second command.
+    """
+    keys = [f"{name}:{number}" for number in range(size // _PIECE_BYTES)]
+    script = "for _, key in ipairs(KEYS) do redis.call('SETRANGE', key, ARGV[1], 'x') end"
+    await connection.execute("EVAL", script, len(keys), *keys, _PIECE_BYTES - 32)
+    return keys

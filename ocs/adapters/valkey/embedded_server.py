@@ -31,7 +31,7 @@ _VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
 _PROCESS_ID = re.compile(rb"^process_id:(\d+)", re.MULTILINE)
 _JEMALLOC = "libjemalloc.so.2"
 """The allocator that Valkey is developed with. The bundled server is built without it, and a fifth
-of a charge's time is spent in the C library's: with it a charge takes the store 25 to 28 us instead
+of a charge's time is spent in the C library's: with it a charge takes the store 25 to 30 us instead
 of 28 to 36 (benchmarks/README.md)."""
 _QUICK_LISTS = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=127"}
 """Without it: the script's many short texts and tables come and go through malloc's quick lists,
@@ -78,14 +78,13 @@ def environment_for(binary: Path) -> Mapping[str, str]:
         return plain
     faster = plain | {"LD_PRELOAD": _JEMALLOC}
     try:
-        if b"malloc=libc" not in _version(binary, plain).stdout:
-            return plain
         tried = _version(binary, faster)
     except (OSError, subprocess.TimeoutExpired):
         return plain
     # The linker tells of what it cannot load, and goes on without; jemalloc ends a process whose
     # pages are larger than those that it was built for.
-    return plain if tried.returncode or tried.stderr else faster
+    runs_with_it = not tried.returncode and not tried.stderr
+    return faster if runs_with_it and b"malloc=libc" in tried.stdout else plain
 
 
 def _version(
