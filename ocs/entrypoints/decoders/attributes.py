@@ -4,16 +4,19 @@ It travels through the store and its journal, so it is limited. A client that se
 at whole fields and marked `attributes_truncated`: refusing the event would cost a call.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from ocs.entrypoints.decoders.wire import Extras, WireEvent
+from ocs.entrypoints.decoders.wire import Extras, PlainEvent, WireEvent
 
 LONGEST_ATTRIBUTES: Final = 4_096
 """Bytes of JSON kept of one event."""
 
+_MOST_TRUNKS: Final = 1_000
+"""Trunks of which what is kept is remembered, where it is nothing else: below 1 MB."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -44,6 +47,25 @@ def attributes_of(wire: WireEvent, extras: Extras | None) -> bytes:
         wire.sip_user,
         wire.event_id,
     )
+    return _joined(kept, extras)
+
+
+def attributes_of_plain(plain: PlainEvent, extras: Extras | None) -> bytes:
+    """Return the same of a plain event."""
+    if plain.release_cause is None:
+        if not plain.trunk:
+            return attributes_kept(extras)
+        if not extras:
+            return _of_trunk(plain.trunk)
+    return _joined(_Kept(trunk=plain.trunk, release_cause=plain.release_cause), extras)
+
+
+@lru_cache(maxsize=_MOST_TRUNKS)
+def _of_trunk(trunk: str) -> bytes:
+    return _encode(_Kept(trunk))
+
+
+def _joined(kept: _Kept, extras: Extras | None) -> bytes:
     known = _encode(kept)
     if not extras:
         return known

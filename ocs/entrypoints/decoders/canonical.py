@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ocs.domain.results import ResultCode
-from ocs.entrypoints.decoders.attributes import attributes_kept, attributes_of
+from ocs.entrypoints.decoders.attributes import attributes_of
 from ocs.entrypoints.decoders.canonical_plain import PlainJudge
 from ocs.entrypoints.decoders.judging import DecoderSettings, Judge
 from ocs.entrypoints.decoders.key_values import read_form
@@ -71,7 +71,7 @@ class CanonicalDecoder:
     def decode(self, body: bytes, origin: Origin) -> Decoded:
         """Read one event."""
         try:
-            decoded = self._plain.judge(read_plainest(body), b"", origin)
+            decoded = self._plain.judge(read_plainest(body), None, origin)
         except NOT_READ as problem:
             if is_of_no_event(problem):
                 return self._decode_leniently(body, origin)
@@ -110,7 +110,7 @@ class CanonicalDecoder:
         except NOT_READ:
             return None
         judge = self._plain.judge
-        judged = [decoded for item in items if (decoded := judge(item, b"", origin)) is not None]
+        judged = [decoded for item in items if (decoded := judge(item, None, origin)) is not None]
         return judged if len(judged) == len(items) <= self._most_events else None
 
     def _decode_leniently(self, body: bytes, origin: Origin) -> Decoded:
@@ -136,7 +136,7 @@ class CanonicalDecoder:
             known, extras = split_known(event)
             plain = to_plainest(known)
             if plain is not None:
-                decoded = self._plain.judge(plain, attributes_kept(extras), origin)
+                decoded = self._plain.judge(plain, extras, origin)
                 if decoded is not None:
                     return decoded
             wire = to_wire(known, event)

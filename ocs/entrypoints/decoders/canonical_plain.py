@@ -12,13 +12,14 @@ from typing import Final
 
 from ocs.domain.events import Action, Event, Reporting
 from ocs.domain.numbers import DEFAULT_RULES, clean_number
+from ocs.entrypoints.decoders.attributes import attributes_of_plain
 from ocs.entrypoints.decoders.emergency import ADDRESSED
 from ocs.entrypoints.decoders.instants import times_of
 from ocs.entrypoints.decoders.judging import DecoderSettings, longest_emergency, rules_of
 from ocs.entrypoints.decoders.manner import Manner
 from ocs.entrypoints.decoders.services import services_of
 from ocs.entrypoints.decoders.who import key_by_time
-from ocs.entrypoints.decoders.wire import PlainEvent, Unreadable
+from ocs.entrypoints.decoders.wire import Extras, PlainEvent, Unreadable
 from ocs.entrypoints.decoders.words import RECORD_TYPES, REQUEST_TYPE_OF, USAGE_TYPES
 from ocs.entrypoints.dialects import Decoded, Origin
 
@@ -41,7 +42,7 @@ class PlainJudge:
         # Of a source that reports totals, or rates by other fields than numbers, none is plain.
         self._may_be_plain = manner.reporting is _DELTA and not manner.rated
 
-    def judge(self, plain: PlainEvent, attributes: bytes, origin: Origin) -> Decoded | None:
+    def judge(self, plain: PlainEvent, extras: Extras | None, origin: Origin) -> Decoded | None:
         """Return the event, with what is kept of it; None where it is not plain."""
         number, session_id = plain.request_number, plain.session_id
         tenant = plain.tenant or origin.tenant
@@ -80,8 +81,9 @@ class PlainJudge:
             kind, tenant, session_id, number, request_key, subscriber, usage_type, called_number,
             event_ms, reported_ms, answered_ms, services, plain.session_ref, "orig",
             clean_number(plain.calling_number, rules) if plain.calling_number else "",
-            called_number, "", plain.answered, _NO, event_ms != reported_ms, attributes, _NO,
-            _DIRECT_DEBIT, "", _DELTA, manner.may_open, manner.terms.get(usage_type),
+            called_number, "", plain.answered, _NO, event_ms != reported_ms,
+            attributes_of_plain(plain, extras), _NO, _DIRECT_DEBIT, "", _DELTA, manner.may_open,
+            manner.terms.get(usage_type),
         )  # fmt: skip
         itemised = plain.services is not None
         return Decoded(event, itemised, REQUEST_TYPE_OF[kind], self._source)

@@ -79,6 +79,8 @@ class PlainEvent(Struct, gc=False, forbid_unknown_fields=True):
     report_only: bool = False
     services: Annotated[list[WireService], Meta(max_length=MOST_SERVICES)] | None = None
     tenant: Text = ""
+    trunk: Text = ""
+    release_cause: Whole | Text | None = None
 
 
 class WireEvent(PlainEvent, gc=False, forbid_unknown_fields=True):
@@ -94,10 +96,8 @@ class WireEvent(PlainEvent, gc=False, forbid_unknown_fields=True):
     msisdn: Text = ""
     imsi: Text = ""
     sip_user: Text = ""
-    trunk: Text = ""
     trunk_in: Text = ""
     trunk_out: Text = ""
-    release_cause: Whole | Text | None = None
     action: Text = ""
     requested_action: int | None = None
     reverses: Text = ""

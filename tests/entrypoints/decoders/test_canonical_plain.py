@@ -78,6 +78,7 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "requested_units": UNITS, "used_units": UNITS, "services": st.lists(SERVICE, max_size=3),
     "session_ref": TEXTS, "answered": st.booleans(), "report_only": st.booleans(),
     "tenant": st.sampled_from(["demo", "kent", "nobody"]),
+    "trunk": TEXTS, "release_cause": st.sampled_from([0, 16, "16", "normal", "x" * 255]),
 }  # fmt: skip
 BESIDE = st.dictionaries(
     st.sampled_from(["call_id", "event_id", "direction", "trunk_in", "routing_number", "dry_run", "action", "used", "request"]),
@@ -116,11 +117,11 @@ def test_also_where_something_is_missing(changes: dict[str, Any], lost: str) -> 
     ],
 )
 def test_the_short_cut_is_taken(changes: dict[str, Any]) -> None:
-    plain = PlainEvent(**START | changes)
+    plain = PlainEvent(**{"trunk": "T4", "release_cause": 16} | START | changes)
     if "services" in changes:
         plain.services = []
         plain.record_type = "release_request"
-    decoded = WAYS[0].short._plain.judge(plain, b"{}", ORIGINS[0])
+    decoded = WAYS[0].short._plain.judge(plain, {"call_id": 7}, ORIGINS[0])
     assert decoded is not None
     assert isinstance(decoded.outcome, Event)
-    assert decoded.outcome.attributes == b"{}"
+    assert decoded.outcome.attributes == b'{"trunk":"T4","release_cause":16,"call_id":7}'
