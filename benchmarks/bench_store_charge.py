@@ -59,7 +59,7 @@ MUCH = 10**12
 ROWS = ((0, 60, Fraction(60_000_007, 1000)), (60, 6, Fraction(600_013, 1000)))
 LADDER = msgspec.Raw(msgspec.msgpack.encode(packed(compile_ladder(Fraction(0), ROWS))))
 RATING = '["a-z","972","Israel, mobile","interval"]'
-INFO = '{"subscriber":"441632960001","called":"97250001","calling":"441632960001"}'
+INFO = b'{"subscriber":"441632960001","called":"97250001","calling":"441632960001"}'
 UNITS = Bucket(
     bucket="minutes", kind=BucketKind.UNITS, priority=2, usage_types=("voice",), increment_units=6
 )

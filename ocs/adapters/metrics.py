@@ -209,13 +209,18 @@ class Metrics(Collector):
         if answer.hit:
             return  # its money was counted with the first answer
         partial = False
-        for asked, service in zip(event.services, answer.services, strict=False):
+        uses, services = event.services, answer.services
+        # Nearly all events have one service, for which `zip` takes a third of the time of all this.
+        one = len(services) == 1 == len(uses)
+        pairs = ((uses[0], services[0]),) if one else zip(uses, services, strict=False)
+        for asked, service in pairs:
             granted_units = service.granted_units
             if granted_units:
                 series.granted_units += granted_units
                 partial |= granted_units < (asked.requested_units or 0)
             if service.settled_amount > 0:
-                _add(series.settled, answer.currency, service.settled_amount)
+                currency = answer.currency
+                series.settled[currency] = series.settled.get(currency, 0) + service.settled_amount
             elif service.settled_amount < 0:
                 _add(series.paid_back, answer.currency, -service.settled_amount)
         series.partial += partial

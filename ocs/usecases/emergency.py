@@ -33,7 +33,7 @@ from ocs.domain.usage import VOICE
 from ocs.usecases.addresses import parse_session_address, session_address
 from ocs.usecases.answer import Answer, AnswerOfOne, ServiceAnswer
 from ocs.usecases.ports import EMERGENCY, Ledger, LedgerUnavailable, OutcomeUnknown, SessionKey
-from ocs.usecases.preparing import info_text
+from ocs.usecases.preparing import info_json
 
 Charge = Callable[[Event], Awaitable[Answer]]
 ChargeAll = Callable[[Sequence[Event]], Awaitable[Sequence[AnswerOfOne]]]
@@ -109,7 +109,7 @@ class EmergencyCalls:
         key = SessionKey(event.tenant, _GROUP, event.called_number, event.session_id)
         if not event.dry_run:
             request = event.request_key or str(event.request_number)
-            about = Raw(info_text(event, "", "").encode())
+            about = Raw(info_json(event, "", ""))
             self._spool.append(Spooled(key, request, Raw(msgspec.json.encode((event, about)))))
         return Answer(
             code=ResultCode.NOT_CHARGED,

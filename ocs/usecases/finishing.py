@@ -26,6 +26,8 @@ from ocs.usecases.ports import (
 )
 from ocs.usecases.preparing import GrantRules, Prepared
 
+# A member of an enumeration costs 75 ns each time that it is looked up on its class.
+_NO_CREDIT: Final = ResultCode.NO_CREDIT
 _PLAIN: Final = frozenset({ResultCode.OK, ResultCode.NOT_CHARGED, ResultCode.NO_CREDIT})
 """Codes of a whole answer that need no second look, if none of its services does."""
 NOT_PRICED: Final = frozenset(
@@ -151,7 +153,7 @@ def _service(
     if threshold_units and (is_final or granted_units <= threshold_units):
         threshold_units = 0
     final: FinalUnit | None = None
-    if is_final or (code is ResultCode.NO_CREDIT and rules.acts_at_the_end):
+    if is_final or (code is _NO_CREDIT and rules.acts_at_the_end):
         final = rules.final
     return ServiceAnswer(
         service.rating_group,

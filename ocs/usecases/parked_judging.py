@@ -214,7 +214,7 @@ def _call(prepared: Prepared, whole: WholeUse) -> ChargeCall:
         if parked.event is not None and fate is Settled.DEBITED
     }
     told = ParkedTold(whole.events[0].ref.stream, tuple(requests))
-    info = f'{prepared.call.info[:-1]},"parked":{_encode_json(told).decode()}}}'
+    info = b'%b,"parked":%b}' % (prepared.call.info[:-1], _encode_json(told))
     return replace(
         prepared.call,
         request_number=-1,

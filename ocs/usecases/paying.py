@@ -36,8 +36,8 @@ class Payment(Struct, frozen=True, gc=False):
 class SubscriberSource(Protocol):
     """A directory with a memory."""
 
-    def peek(self, tenant: str, identity: str) -> Subscriber | None:
-        """Give what is remembered, without waiting."""
+    def peek(self, tenant: str, identity: str, now_ms: int) -> Subscriber | None:
+        """Give what is remembered and fresh at `now_ms`, without waiting."""
         ...
 
     async def subscriber(self, tenant: str, identity: str) -> Subscriber | None:
@@ -62,11 +62,11 @@ class Payers:
         self._wallets: dict[tuple[str, str], Wallet] = {}
         self._currencies: dict[tuple[str, str], str] = {}
 
-    def remembered(self, event: Event) -> Payment | None:
+    def remembered(self, event: Event, now_ms: int) -> Payment | None:
         """Return the payer that can be told without waiting."""
         if event.session_ref or not event.subscriber:
             return None
-        subscriber = self._directory.peek(event.tenant, event.subscriber)
+        subscriber = self._directory.peek(event.tenant, event.subscriber, now_ms)
         if subscriber is None:
             return None
         return self._payment(event, subscriber)

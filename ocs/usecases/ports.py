@@ -138,7 +138,7 @@ class ChargeCall(Struct, frozen=True, gc=False):
     can_open: bool
     limits: ChargeLimits
     services: tuple[ServiceCall, ...]
-    info: str = ""
+    info: bytes = b""
     only_repeats: bool = False
 
 

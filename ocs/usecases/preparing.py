@@ -27,6 +27,11 @@ from ocs.usecases.paying import Payment
 from ocs.usecases.ports import ChargeCall, ChargeLimits, ServiceCall
 from ocs.usecases.pricing import Priced, Pricer, digest
 
+# A member of an enumeration costs 75 ns each time that it is looked up on its class.
+_OK: Final = ResultCode.OK
+_RELEASE: Final = Kind.RELEASE
+_EVENT: Final = Kind.EVENT
+_DIRECT_DEBIT: Final = Action.DIRECT_DEBIT
 _LONGEST_FINGERPRINT: Final = 64
 _DIVIDER: Final = "\x1f"
 _encode_json: Final = msgspec.json.Encoder().encode
@@ -124,7 +129,7 @@ class Preparer:
         else:
             prices, rules = self._conditions_of_all(event, payment, generation)
             codes = [priced.code for priced in prices]
-            code = ResultCode.OK if ResultCode.OK in codes else codes[0]
+            code = _OK if _OK in codes else codes[0]
             has_price = any(priced.segments for priced in prices)
         number, wallet, plan = event.request_number, payment.wallet, payment.plan
         call = ChargeCall(
@@ -141,7 +146,7 @@ class Preparer:
             opens and has_price,
             rules.limits,
             _services(event, rules, prices, wallet),
-            info_text(event, "" if plan is None else plan.name, generation.id, payment.currency),
+            info_json(event, "" if plan is None else plan.name, generation.id, payment.currency),
         )
         return Prepared(code, payment, rules, prices, call)
 
@@ -216,11 +221,11 @@ def asked_units(event: Event, use: ServiceUse, quota_units: int) -> int:
 
     A release asks for nothing. A one-shot event asks for one unit, unless it reports use.
     """
-    if event.kind is Kind.RELEASE:
+    if event.kind is _RELEASE:
         return 0
     if use.requested_units is not None:
         return use.requested_units
-    if event.kind is Kind.EVENT:
+    if event.kind is _EVENT:
         return 0 if use.used_units else 1
     return quota_units
 
@@ -236,12 +241,12 @@ def fingerprint(event: Event) -> str:
         text += f"{_DIVIDER}{use.rating_group}:{use.used_units}:{use.requested_units}"
         if use.rated_number or use.before_units:
             text += f":{use.before_units}:{use.rated_number}"
-    if event.action is not Action.DIRECT_DEBIT:
+    if event.action is not _DIRECT_DEBIT:
         text += f"{_DIVIDER}{event.action}{_DIVIDER}{event.reverses}{_DIVIDER}{event.amount}"
     return text if len(text) <= _LONGEST_FINGERPRINT else digest(text.encode())
 
 
-def info_text(event: Event, plan: str, generation: str, currency: str = "") -> str:
+def info_json(event: Event, plan: str, generation: str, currency: str = "") -> bytes:
     """Spell what the journal keeps of an event, as JSON."""
     rated = None
     if event.services[0].rated_number or len(event.services) > 1:
@@ -262,7 +267,7 @@ def info_text(event: Event, plan: str, generation: str, currency: str = "") -> s
         event.answer_ms or 0,
         currency,
     )
-    return _encode_json(about).decode()
+    return _encode_json(about)
 
 
 def _rules(plan: Plan, event: Event, limits: ChargeLimits) -> GrantRules:
@@ -319,7 +324,7 @@ def _service(
 ) -> ServiceCall:
     ask = asked_units(event, use, rules.quota_units)
     timed = event.usage_type == VOICE
-    is_one_shot = event.kind is Kind.EVENT
+    is_one_shot = event.kind is _EVENT
     most = ask if is_one_shot else rules.maximum_units
     call = ServiceCall(
         use.rating_group,

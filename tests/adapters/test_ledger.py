@@ -47,7 +47,7 @@ async def test_a_repeat_is_known_though_all_that_clients_stamp_anew_is_new(bench
     request = call("start", 0, use(0, 60))
     first = await bench.ledger.charge(request)
     later = msgspec.structs.replace(
-        request, event_ms=NOW_MS + 5_000, answer_ms=NOW_MS, info='{"again": 1}'
+        request, event_ms=NOW_MS + 5_000, answer_ms=NOW_MS, info=b'{"again": 1}'
     )
     assert await bench.ledger.charge(later) == msgspec.structs.replace(first, hit=True)
 

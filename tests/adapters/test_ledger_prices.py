@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from ocs.adapters.valkey.calls import encode_call
 from ocs.domain.ladder import Ladder, compile_ladder
 from ocs.domain.results import ResultCode
 from ocs.domain.wallet import MAIN_PAYER, Bucket, Payer
@@ -394,9 +393,3 @@ async def test_room_behind_the_end_is_used_before_anybody_else_pays(bench: Bench
     reply = await bench.ledger.charge(call("update", 1, use(50, 0, minutes, payers=both)))
     assert only(reply).settled_amount == 0
     assert await numbers(bench, "u") == (100, 0)
-
-
-def test_only_what_is_timed_has_switches() -> None:
-    switched = use(1, 0, segments=(segment(price(1)), segment(price(2), NOW_MS)))
-    with pytest.raises(AssertionError, match="only timed"):
-        encode_call(call("update", 0, switched), "session")

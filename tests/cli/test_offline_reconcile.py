@@ -213,7 +213,7 @@ def charge(desk: Desk, server: EmbeddedStore, account: str, session: str) -> Non
             told = msgspec.structs.replace(
                 told,
                 event_ms=desk.at_ms,
-                info=json.dumps(info),
+                info=json.dumps(info).encode(),
                 services=(msgspec.structs.replace(used, segments=segments),),
             )
             await stores.ledger.charge(told)

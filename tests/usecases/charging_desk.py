@@ -40,7 +40,7 @@ _ALICE = Subscriber(
 
 
 class Known(MemoryDirectory):
-    def peek(self, tenant: str, identity: str) -> Subscriber | None:
+    def peek(self, tenant: str, identity: str, _now_ms: int) -> Subscriber | None:
         return self._subscribers.get((tenant, identity))
 
 

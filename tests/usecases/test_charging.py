@@ -49,7 +49,7 @@ class Remembering(MemoryDirectory):
 
     remembers = True
 
-    def peek(self, tenant: str, identity: str) -> Subscriber | None:
+    def peek(self, tenant: str, identity: str, _now_ms: int) -> Subscriber | None:
         return self._subscribers.get((tenant, identity)) if self.remembers else None
 
 

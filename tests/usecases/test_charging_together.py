@@ -124,10 +124,10 @@ async def test_a_bug_hits_one_event_only(office: Office, monkeypatch: pytest.Mon
     """In preparing, in the ledger, and on the slow way."""
     peek = office.directory.peek
 
-    def broken_peek(tenant: str, identity: str) -> object:
+    def broken_peek(tenant: str, identity: str, now_ms: int) -> object:
         if identity == "carol":
             raise ZeroDivisionError
-        return peek(tenant, identity)
+        return peek(tenant, identity, now_ms)
 
     async def broken_directory(_tenant: str, _identity: str) -> None:
         raise KeyError

@@ -7,7 +7,7 @@ from ocs.domain.events import Event, ServiceUse
 from ocs.domain.results import ResultCode
 from ocs.usecases.answer import Answer
 from ocs.usecases.ports import UNRATED
-from ocs.usecases.preparing import fingerprint, info_text
+from ocs.usecases.preparing import fingerprint, info_json
 from tests.adapters.reference_ledger import ReferenceLedger
 from tests.domain.decks import BLOCKED, deck, generation
 from tests.usecases.charging_desk import CENT, EUR, Desk, on_paper, told
@@ -128,5 +128,5 @@ async def test_a_service_that_lost_its_price_goes_on_at_the_one_it_had() -> None
 def test_the_number_of_a_service_is_part_of_the_request_and_kept_for_the_cdr() -> None:
     plain, other = data("start", 0, ServiceUse("1", 0, 60)), data("start", 0, group("1", asks=60))
     assert fingerprint(plain) != fingerprint(other)
-    assert b'"rated_numbers":{"1":"1"}' in info_text(other, "", "").encode()
-    assert "rated_numbers" not in info_text(plain, "", "")
+    assert b'"rated_numbers":{"1":"1"}' in info_json(other, "", "")
+    assert b"rated_numbers" not in info_json(plain, "", "")

@@ -40,7 +40,7 @@ _MOST_PRICES: Final = 20_000
 _MOST_LISTS: Final = 1_000
 
 _pack_head: Final = Form("<ddddBBB").pack
-_pack_use: Final = Form("<ddddBH").pack
+_pack_use: Final = Form("<ddddB").pack
 _pack_two: Final = Form("<II").pack
 _pack_long: Final = Form("<I").pack
 _pack_short: Final = Form("<H").pack
@@ -119,7 +119,7 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
     """Write a call; `address` is that of its session."""
     number, fingerprint = call.request_number, call.fingerprint.encode()
     request = (call.request_key if number < 0 else str(number)).encode()
-    session, info = address.encode(), call.info.encode()
+    session, info = address.encode(), call.info
     kind, told_kind = _KINDS[call.kind]
     parts = [
         kind,
@@ -145,8 +145,6 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
         _pack_short(len(call.services)),
     ]
     for service in call.services:
-        payers, price = _payers(service.payers), _price_of(service, service.segments)
-        subject = service.subject.encode()
         flags, more = service.free, b""
         if service.reporting or service.before or service.coming:
             flags, more = _special(service)
@@ -157,15 +155,51 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
                 service.cap_units,
                 service.minimum_units,
                 flags,
-                len(payers),
             ),
-            payers,
-            price,
-            _pack_short(len(subject)),
-            subject,
+            _price_and_payers(service),
             more,
         )
     return b"".join(parts)
+
+
+class _Known(Struct, frozen=True, gc=False):
+    """The price of a service and who may pay it, as they were written for it.
+
+    Keeps the segments, so that their identity stays taken.
+    """
+
+    segments: tuple[Segment, ...]
+    group: str
+    timed: int
+    subject: str
+    payers: tuple[Payer, ...]
+    written: bytes
+
+
+_known: Final[dict[int, _Known]] = {}
+"""By the identity of the segments, which a price has in common with those that were made of it."""
+
+
+def _price_and_payers(service: ServiceCall) -> bytes:
+    """Write what a service has in common with others that have its price."""
+    segments, group, timed = service.segments, service.rating_group, service.timed
+    subject, payers = service.subject, service.payers
+    known = _known.get(id(segments))
+    if (
+        known is not None
+        and known.subject == subject
+        and known.payers == payers
+        and known.group == group
+        and known.timed == timed
+    ):
+        return known.written
+    named, told = _payers(payers), subject.encode()
+    price = _price_of(service, segments)
+    written = b"".join((_pack_short(len(named)), named, price, _pack_short(len(told)), told))
+    if len(_known) >= _MOST_PRICES:
+        _known.clear()
+    _known[id(segments)] = _Known(segments, group, timed, subject, payers, written)
+    return written
 
 
 def _special(service: ServiceCall) -> tuple[int, bytes]:

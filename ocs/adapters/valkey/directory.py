@@ -173,10 +173,10 @@ class CachedDirectory:
         # beside the end: after the clock was set back, an entry from the future counts as stale.
         self._entries: dict[tuple[str, str], tuple[int, int, Subscriber | None]] = {}
 
-    def peek(self, tenant: str, identity: str) -> Subscriber | None:
+    def peek(self, tenant: str, identity: str, now_ms: int) -> Subscriber | None:
         """Give what is remembered and fresh, without waiting; None: ask `subscriber`."""
         entry = self._entries.get((tenant, identity))
-        if entry is not None and entry[0] <= self._clock_ms() < entry[1]:
+        if entry is not None and entry[0] <= now_ms < entry[1]:
             return entry[2]
         return None
 

@@ -165,24 +165,26 @@ class AnswerWriter:
             body.failure_handling = (self._failure_handling or answer.failure_handling).upper()
         if answer.currency:
             self._add_money(body, answer)
-        if itemised or _is_itemised(answer):
-            body.services = tuple(self._service(item, answer.currency) for item in answer.services)
+        services = answer.services
+        if itemised or len(services) > 1 or (services and services[0].rating_group != MAIN_SERVICE):
+            body.services = tuple(self._service(item, answer.currency) for item in services)
             for service, explanation in zip(body.services, answer.explanations, strict=False):
                 service.explanation = explanation
             return body
         body.granted_units = 0
-        if answer.services:
-            _add_grant(body, answer.services[0])
+        if services:
+            _add_grant(body, services[0])
         if answer.explanations:
             body.explanation = answer.explanations[0]
         return body
 
     def _add_money(self, body: AnswerBody, answer: Answer) -> None:
-        code = answer.currency
-        settled = total = 0
-        for service in answer.services:
-            settled += service.settled_amount
-            total += service.total_amount
+        code, services = answer.currency, answer.services
+        if len(services) == 1:
+            settled, total = services[0].settled_amount, services[0].total_amount
+        else:
+            settled = sum(service.settled_amount for service in services)
+            total = sum(service.total_amount for service in services)
         body.cost = CostBody(money_text(settled, code), money_text(total, code), code)
         if answer.overrun_amount:
             body.cost.overrun = money_text(answer.overrun_amount, code)
@@ -216,11 +218,6 @@ class AnswerWriter:
 def problem_body(status: HTTPStatus) -> bytes:
     """Write the answer to a request that is no event: a wrong path, a wrong method, a bug."""
     return _encode({"status": int(status), "desc": status.phrase})
-
-
-def _is_itemised(answer: Answer) -> bool:
-    services = answer.services
-    return len(services) > 1 or (len(services) == 1 and services[0].rating_group != MAIN_SERVICE)
 
 
 def _add_grant(body: AnswerBody | ServiceBody, service: ServiceAnswer) -> None:

