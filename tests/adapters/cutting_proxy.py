@@ -2,10 +2,13 @@
 
 client ──► CuttingProxy ──► server      `cut("sent", 17)`: the 18th byte from the client on
        ◄──              ◄──             is never delivered, and both sides are cut off
+
+With `tls` it is reached at a port of localhost instead of a path, and speaks TLS there.
 """
 
 import asyncio
 import contextlib
+import ssl
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -14,9 +17,11 @@ Direction = Literal["sent", "answered"]
 
 
 class CuttingProxy:
-    def __init__(self, path: Path, server: Path) -> None:
+    def __init__(self, path: Path, server: Path, tls: ssl.SSLContext | None = None) -> None:
         self.path = path
+        self.port = 0
         self.cuts = 0
+        self._tls = tls
         self._server_path = server
         self._listener: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
@@ -28,7 +33,11 @@ class CuttingProxy:
         self._direction, self._left = direction, after_bytes
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_unix_server(self._serve, self.path)
+        if self._tls is None:
+            self._listener = await asyncio.start_unix_server(self._serve, self.path)
+            return self
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import random
 import re
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -66,6 +67,10 @@ _VERSION = re.compile(r"^(?:valkey|redis)_version:(\d+)\.(\d+)", re.MULTILINE)
 # Refusals of the handshake that waiting does not cure.
 _UNUSABLE_CODES = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "ERR"})
 
+_UNTRUSTED = (
+    "its certificate is not trusted: {}"
+    " (SSL_CERT_FILE in the environment names other authorities to trust)"
+)
 _TOO_MANY_CLIENTS = "max number of clients"
 
 _log = logging.getLogger(__name__)
@@ -274,6 +279,9 @@ class Connection:
         except ReplyError as error:
             link.give_up(str(error))
             raise _as_fault(error) from None
+        except ssl.SSLCertVerificationError as error:
+            link.give_up(error.verify_message)
+            raise StoreUnusable(_UNTRUSTED.format(error.verify_message)) from None
         except BaseException as error:
             link.give_up(str(error) or "given up during the handshake")
             raise
