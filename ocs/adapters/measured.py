@@ -15,8 +15,8 @@ from ocs.usecases.answer import Answer, AnswerOfOne
 
 Charge = Callable[[Event], Awaitable[Answer]]
 ChargeAll = Callable[[Sequence[Event]], Awaitable[Sequence[AnswerOfOne]]]
-Observe = Callable[[Event, Answer, float], None]
-"""Told of an event, its answer, and the seconds that it took."""
+Observe = Callable[[Sequence[Event], Sequence[Answer], float], None]
+"""Told of events, their answers in the same order, and the seconds that each of them took."""
 
 
 class MeasuredCharger:
@@ -36,12 +36,16 @@ class MeasuredCharger:
         began_s = monotonic_s()
         charged = list(await self._charge_all(events))
         took_s = monotonic_s() - began_s
-        for position, (event, one) in enumerate(zip(events, charged, strict=True)):
-            if isinstance(one, Answer):
-                for observe in self._observers:
-                    observe(event, one, took_s)
-            elif not isinstance(one, Exception):
-                charged[position] = _Measured(event, began_s, one, self._observers)
+        answers = [one for one in charged if type(one) is Answer]
+        answered = events
+        if len(answers) < len(charged):
+            pairs = zip(events, charged, strict=True)
+            answered = [event for event, one in pairs if type(one) is Answer]
+            for position, one in enumerate(charged):
+                if not isinstance(one, Answer | Exception):
+                    charged[position] = _Measured(events[position], began_s, one, self._observers)
+        for observe in self._observers:
+            observe(answered, answers, took_s)
         return charged
 
 
@@ -57,5 +61,5 @@ class _Measured(Struct, frozen=True, gc=False):
         answer = yield from self.answer.__await__()
         took_s = monotonic_s() - self.began_s
         for observe in self.observers:
-            observe(self.event, answer, took_s)
+            observe((self.event,), (answer,), took_s)
         return answer

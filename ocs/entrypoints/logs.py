@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, TextIO
@@ -114,16 +114,20 @@ class EventLog:
         if self._may_write():
             self._write("refused", self._fields(kind, answer))
 
-    def charged(self, event: Event, answer: Answer, took_s: float) -> None:
-        """Note an event that charging refused, whose outcome is not known, or that was slow."""
+    def charged(self, events: Sequence[Event], answers: Sequence[Answer], took_s: float) -> None:
+        """Note events that charging refused, whose outcome is not known, or that were slow.
+
+        Each of them took `took_s`.
+        """
         is_slow = took_s > self._slow_s
-        if (answer.code in _QUIET and not is_slow) or not self._may_write():
-            return
-        fields = self._fields(event.kind, answer) | self._of(event)
-        if is_slow:
-            self._write("slow", fields | {"took_ms": round(took_s * 1_000)})
-        else:
-            self._write("refused", fields)
+        for event, answer in zip(events, answers, strict=True):
+            if (answer.code in _QUIET and not is_slow) or not self._may_write():
+                continue
+            fields = self._fields(event.kind, answer) | self._of(event)
+            if is_slow:
+                self._write("slow", fields | {"took_ms": round(took_s * 1_000)})
+            else:
+                self._write("refused", fields)
 
     def _fields(self, kind: str, answer: Answer) -> dict[str, object]:
         fields = {

@@ -33,7 +33,6 @@ _RELEASE: Final = Kind.RELEASE
 _EVENT: Final = Kind.EVENT
 _DIRECT_DEBIT: Final = Action.DIRECT_DEBIT
 _LONGEST_FINGERPRINT: Final = 64
-_DIVIDER: Final = "\x1f"
 _encode_json: Final = msgspec.json.Encoder().encode
 _NO_ATTRIBUTES: Final = Raw(b"{}")
 _MOST_NUMBERS_KEPT: Final = 20_000
@@ -236,13 +235,13 @@ def fingerprint(event: Event) -> str:
     The payer is not in it: the session's address names it. A short text stands for itself, which
     costs the store a dozen bytes and spares every event a hash; a long one is digested.
     """
-    text = event.kind + _DIVIDER + event.usage_type + _DIVIDER + event.rated_number
+    text = event.kind + f"\x1f{event.usage_type}\x1f{event.rated_number}"
     for use in event.services:
-        text += f"{_DIVIDER}{use.rating_group}:{use.used_units}:{use.requested_units}"
+        text += f"\x1f{use.rating_group}:{use.used_units}:{use.requested_units}"
         if use.rated_number or use.before_units:
             text += f":{use.before_units}:{use.rated_number}"
     if event.action is not _DIRECT_DEBIT:
-        text += f"{_DIVIDER}{event.action}{_DIVIDER}{event.reverses}{_DIVIDER}{event.amount}"
+        text += f"\x1f{event.action}\x1f{event.reverses}\x1f{event.amount}"
     return text if len(text) <= _LONGEST_FINGERPRINT else digest(text.encode())
 
 

@@ -102,26 +102,28 @@ async def measured(metrics: Metrics, given: Event, said: Answer) -> None:
     assert await charger.charge(given) is said
 
 
-async def test_events_that_are_charged_together_are_told_one_by_one() -> None:
-    told: list[tuple[Event, Answer, float]] = []
+async def test_events_that_are_charged_together_are_told_with_their_answers() -> None:
+    told: list[tuple[Sequence[Event], Sequence[Answer], float]] = []
     bug = KeyError()
 
     async def charge(_: Event) -> Answer:
         raise AssertionError
 
-    async def charge_all(events: Sequence[Event]) -> list[Answer | Exception]:
+    async def charge_all(_: Sequence[Event]) -> list[Answer | Exception]:
         await asyncio.sleep(0.01)
-        return [answer(), bug, *(answer() for _ in events[2:])]
+        return [said[0], bug, said[1]]
 
+    said = [answer(), answer(late_start=True)]
     events = [event(), event(Kind.UPDATE), event(Kind.RELEASE)]
     charger = MeasuredCharger(charge, charge_all, (lambda *each: told.append(each),))
     assert (await charger.charge_all(events))[1] is bug
-    assert [each for each, _, _ in told] == [events[0], events[2]]
-    assert all(took_s >= 0.01 for _, _, took_s in told)
+    ((answered, answers, took_s),) = told
+    assert (answered, answers) == ([events[0], events[2]], said)
+    assert took_s >= 0.01
 
 
 async def test_an_answer_to_come_is_told_when_it_is_there() -> None:
-    told: list[tuple[Event, float]] = []
+    told: list[tuple[Sequence[Event], float]] = []
     said = answer()
 
     async def charge(_: Event) -> Answer:
@@ -136,13 +138,13 @@ async def test_an_answer_to_come_is_told_when_it_is_there() -> None:
 
     events = [event(), event(Kind.UPDATE)]
     charger = MeasuredCharger(
-        charge, charge_all, (lambda one, _, took_s: told.append((one, took_s)),)
+        charge, charge_all, (lambda some, _, took_s: told.append((some, took_s)),)
     )
     waiting, _ = await charger.charge_all(events)
-    assert [one for one, _ in told] == [events[1]]
+    assert [list(some) for some, _ in told] == [[events[1]]]
     assert not isinstance(waiting, Answer | Exception)
     assert await waiting is said
-    assert told[1][0] is events[0]
+    assert told[1][0] == (events[0],)
     assert told[1][1] >= 0.01
 
 
@@ -236,7 +238,7 @@ async def test_late_events_and_overshoot() -> None:
 def test_durations_fall_into_their_buckets() -> None:
     metrics = Metrics(version="0")
     for took_s in (0.0004, 0.0005, 0.0006, 3.0):
-        metrics.charged(event(), answer(), took_s)
+        metrics.charged([event()], [answer()], took_s)
 
     found = samples(metrics)
     buckets = {
@@ -344,7 +346,7 @@ def test_memory_is_shown_as_far_as_it_is_known(memory: StoreMemory | None, shown
 
 def test_no_label_holds_a_number() -> None:
     metrics = Metrics(version="0")
-    metrics.charged(event(), answer(), 0.1)
+    metrics.charged([event()], [answer()], 0.1)
 
     assert b"441632960166" not in metrics.render()[0]
     assert b"260955123456" not in metrics.render()[0]

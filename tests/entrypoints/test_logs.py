@@ -71,7 +71,7 @@ def charged(code: ResultCode, took_s: float = 0.001) -> None:
         reason=f"no rate for {CALLED}",
         field="called_number",
     )
-    log_of(Clock()).charged(event(), answer, took_s)
+    log_of(Clock()).charged([event()], [answer], took_s)
 
 
 @pytest.mark.parametrize("code", [ResultCode.OK, ResultCode.NOT_CHARGED])

@@ -268,23 +268,21 @@ def decode_reply(answer: bytes, label: str) -> Reply:
         return Reply(_BARE_CODES[answer])
     status, entry_id, frame = parts
     transaction_id = f"{label}-{entry_id.decode()}" if entry_id else ""
-    if frame[0] == 1:
-        result, ratings = _only_result(frame, transaction_id)
+    ratings: tuple[str, ...]
+    if frame[0] == 1:  # the frame of one service, as nearly all are, without steps between
+        (
+            _, late, free, held, overrun, granted, validity, final, used, settled, total, c, g, r,
+        ) = _read_one(frame)  # fmt: skip
+        code, group, ratings = _texts(frame[_ONE_BYTES : _ONE_BYTES + c + g + r], c, g)
+        service = ServiceResult(group, code, granted, validity, final == 1, used, settled, total)
+        result = ChargeResult(code, transaction_id, (service,), free, held, overrun, late == 1)
     else:
         whole = decode_frame(frame)
         result, ratings = result_of(whole, transaction_id), whole.ratings
-    code = ResultCode.CONFLICT if status == b"CONFLICT" else result.code
+        code = result.code
+    if status == b"CONFLICT":
+        code = ResultCode.CONFLICT
     return Reply(code, result, ratings, status == b"HIT")
-
-
-def _only_result(frame: bytes, transaction_id: str) -> tuple[ChargeResult, tuple[str, ...]]:
-    """Read the frame of one service, as nearly all are, without steps between."""
-    numbers = _read_one(frame)
-    _, late, free, held, overrun, granted, validity, final, used, settled, total, c, g, r = numbers
-    code, group, ratings = _texts(frame[_ONE_BYTES : _ONE_BYTES + c + g + r], c, g)
-    service = ServiceResult(group, code, granted, validity, final == 1, used, settled, total)
-    result = ChargeResult(code, transaction_id, (service,), free, held, overrun, late == 1)
-    return result, ratings
 
 
 @lru_cache(maxsize=_MOST_PRICES)
