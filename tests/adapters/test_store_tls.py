@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_commands_and_large_replies_pass(
 
     with asyncio.Runner(loop_factory=loops) as runner:
         runner.run(scenario())
+
+
+async def test_nobody_waits_while_authorities_are_read(
+    store_server: EmbeddedStore, trusted: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = ssl.create_default_context
+    threads: list[int] = []
+
+    def make_noted() -> ssl.SSLContext:
+        threads.append(threading.get_ident())
+        return make()
+
+    async with proxy_before(store_server, trusted) as proxy:
+        monkeypatch.setattr(ssl, "create_default_context", make_noted)
+        async with Connection(f"rediss://localhost:{proxy.port}") as connection:
+            assert await connection.execute("PING") == b"PONG"
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize("loops", LOOPS)
