@@ -36,6 +36,7 @@ class MeasuredCharger:
         began_s = monotonic_s()
         charged = list(await self._charge_all(events))
         took_s = monotonic_s() - began_s
+        assert len(charged) == len(events), "each event has what becomes of it"
         answers = [one for one in charged if type(one) is Answer]
         answered = events
         if len(answers) < len(charged):
@@ -44,7 +45,7 @@ class MeasuredCharger:
             for position, one in enumerate(charged):
                 if not isinstance(one, Answer | Exception):
                     charged[position] = _Measured(events[position], began_s, one, self._observers)
-        for observe in self._observers:
+        for observe in self._observers if answers else ():
             observe(answered, answers, took_s)
         return charged
 

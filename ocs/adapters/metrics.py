@@ -172,7 +172,7 @@ class _Series:
             self.parked += 1
 
     def _count_service(self, asked: ServiceUse, service: ServiceAnswer, code: str) -> bool:
-        """Count one service; whether less was granted than asked for. `code` is the currency's."""
+        """Count one service; tell whether less was granted than asked for. `code`: a currency."""
         amount, granted_units = service.settled_amount, service.granted_units
         if amount > 0:
             self.settled[code] = self.settled.get(code, 0) + amount

@@ -20,7 +20,12 @@ from ocs.adapters import clock
 from ocs.adapters.measured import MeasuredCharger
 from ocs.adapters.metrics import Metrics, RatesLoaded, Sources
 from ocs.adapters.tariff_files import open_generation
-from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUnusable
+from ocs.adapters.valkey.connection import (
+    Connection,
+    StoreUnavailable,
+    StoreUntrusted,
+    StoreUnusable,
+)
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.journal import journal_status
@@ -287,14 +292,14 @@ def _checks(connection: Connection, tariffs: Tariffs) -> Mapping[str, Check]:
 async def _connect(connection: Connection) -> None:
     """Wait for the store, though not for ever: emergency calls are answered without it.
 
-    StoreUnusable when waiting cannot help.
+    StoreUnusable when waiting cannot help. A certificate that is no longer trusted may be renewed.
     """
     connection.start()
     try:
         await connection.wait_connected(CONNECT_PATIENCE_S)
-    except StoreUnusable:
-        raise
     except StoreUnavailable as error:
+        if isinstance(error, StoreUnusable) and not isinstance(error, StoreUntrusted):
+            raise
         _log.error("there is no store, and nothing but emergency calls is granted: %s", error)
 
 

@@ -39,7 +39,7 @@ def test_prices_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(expected.values())) == len(expected)
     for each in (*range(19, 0, -1), *range(1, 20)):
         assert bytes_of(use(1, 0, price(each))) == expected[each]
-        assert len(written._known) <= written._MOST_PRICES
+        assert len(written._written) <= written._MOST_PRICES
 
 
 def test_only_what_is_timed_has_switches() -> None:

@@ -145,6 +145,7 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
         _pack_short(len(call.services)),
     ]
     for service in call.services:
+        subject = service.subject.encode()
         flags, more = service.free, b""
         if service.reporting or service.before or service.coming:
             flags, more = _special(service)
@@ -156,50 +157,50 @@ def encode_call(call: ChargeCall, address: str) -> bytes:
                 service.minimum_units,
                 flags,
             ),
-            _price_and_payers(service),
+            _payers_and_price(service),
+            _pack_short(len(subject)),
+            subject,
             more,
         )
     return b"".join(parts)
 
 
-class _Known(Struct, frozen=True, gc=False):
-    """The price of a service and who may pay it, as they were written for it.
+class _Written(Struct, frozen=True, gc=False):
+    """Who may pay for a service, and its price, as they were written.
 
-    Keeps the segments, so that their identity stays taken.
+    Keeps the segment, so that its identity stays taken.
     """
 
-    segments: tuple[Segment, ...]
+    segment: Segment
+    payers: tuple[Payer, ...]
     group: str
     timed: int
-    subject: str
-    payers: tuple[Payer, ...]
-    written: bytes
+    data: bytes
 
 
-_known: Final[dict[int, _Known]] = {}
-"""By the identity of the segments, which a price has in common with those that were made of it."""
+_written: Final[dict[int, _Written]] = {}
+"""By the identity of the segment: each rate has one, whatever numbers it is for."""
 
 
-def _price_and_payers(service: ServiceCall) -> bytes:
-    """Write what a service has in common with others that have its price."""
-    segments, group, timed = service.segments, service.rating_group, service.timed
-    subject, payers = service.subject, service.payers
-    known = _known.get(id(segments))
+def _payers_and_price(service: ServiceCall) -> bytes:
+    """Write both; what was first written for a price without a switch is used again."""
+    payers, segments = service.payers, service.segments
+    group, timed = service.rating_group, service.timed
+    known = _written.get(id(segments[0])) if len(segments) == 1 else None
     if (
         known is not None
-        and known.subject == subject
         and known.payers == payers
         and known.group == group
         and known.timed == timed
     ):
-        return known.written
-    named, told = _payers(payers), subject.encode()
-    price = _price_of(service, segments)
-    written = b"".join((_pack_short(len(named)), named, price, _pack_short(len(told)), told))
-    if len(_known) >= _MOST_PRICES:
-        _known.clear()
-    _known[id(segments)] = _Known(segments, group, timed, subject, payers, written)
-    return written
+        return known.data
+    named = _payers(payers)
+    data = _pack_short(len(named)) + named + _price_of(service, segments)
+    if known is None and len(segments) == 1:
+        if len(_written) >= _MOST_PRICES:
+            _written.clear()
+        _written[id(segments[0])] = _Written(segments[0], payers, group, timed, data)
+    return data
 
 
 def _special(service: ServiceCall) -> tuple[int, bytes]:

@@ -30,6 +30,7 @@ from ocs.adapters.valkey.faults import (
     StoreFault,
     StoreOverloaded,
     StoreUnavailable,
+    StoreUntrusted,
     StoreUnusable,
     function_not_found,
     not_executed,
@@ -56,6 +57,7 @@ __all__ = [
     "StoreFault",
     "StoreOverloaded",
     "StoreUnavailable",
+    "StoreUntrusted",
     "StoreUnusable",
     "function_not_found",
     "not_executed",
@@ -67,10 +69,8 @@ _VERSION = re.compile(r"^(?:valkey|redis)_version:(\d+)\.(\d+)", re.MULTILINE)
 # Refusals of the handshake that waiting does not cure.
 _UNUSABLE_CODES = frozenset({"WRONGPASS", "NOAUTH", "NOPERM", "ERR"})
 
-_UNTRUSTED = (
-    "its certificate is not trusted: {}"
-    " (SSL_CERT_FILE in the environment names other authorities to trust)"
-)
+# OpenSSL's codes for a certificate whose issuer is not known (X509_V_ERR_..., x509_vfy.h).
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
 _TOO_MANY_CLIENTS = "max number of clients"
 
 _log = logging.getLogger(__name__)
@@ -261,7 +261,7 @@ class Connection:
             return
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(StoreUnusable(text))
+                waiter.set_exception(type(error)(text))
 
     def _tell(self, severity: int, what: str, reason: str = "") -> None:
         behind = f": {reason}" if reason else ""
@@ -281,7 +281,7 @@ class Connection:
             raise _as_fault(error) from None
         except ssl.SSLCertVerificationError as error:
             link.give_up(error.verify_message)
-            raise StoreUnusable(_UNTRUSTED.format(error.verify_message)) from None
+            raise _as_untrusted(error) from None
         except BaseException as error:
             link.give_up(str(error) or "given up during the handshake")
             raise
@@ -301,6 +301,13 @@ class Connection:
             await link.send(("SELECT", address.database))
         if self._library is not None:
             await load(lambda *arguments: link.send(arguments), self._library)
+
+
+def _as_untrusted(problem: ssl.SSLCertVerificationError) -> StoreUntrusted:
+    told = f"its certificate is not trusted: {problem.verify_message}"
+    if problem.verify_code in _UNKNOWN_ISSUER:
+        told += " (SSL_CERT_FILE in the environment may name its authority)"
+    return StoreUntrusted(told)
 
 
 def _as_fault(refusal: ReplyError) -> StoreUnavailable:

@@ -52,6 +52,10 @@ class StoreUnusable(StoreUnavailable):
     """A server answers, but waiting will not make it serve: wrong version, wrong password."""
 
 
+class StoreUntrusted(StoreUnusable):
+    """Its certificate is not trusted; of a store that was, it may be renewed while others wait."""
+
+
 class OutcomeUnknown(StoreFault):
     """The command was sent; whether it was executed is not known."""
 

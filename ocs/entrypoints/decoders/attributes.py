@@ -16,7 +16,7 @@ LONGEST_ATTRIBUTES: Final = 4_096
 """Bytes of JSON kept of one event."""
 
 _MOST_TRUNKS: Final = 1_000
-"""Trunks of which what is kept is remembered, where it is nothing else: below 1 MB."""
+"""Trunks of which what is kept is remembered, where it is nothing else: 0.2 MB of usual names."""
 _encode: Final = msgspec.json.Encoder().encode
 
 

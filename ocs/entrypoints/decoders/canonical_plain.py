@@ -1,7 +1,7 @@
 """An event of `default` as nearly all clients write it, judged at less than half the cost.
 
 `judging` judges all that may be written: who uses by seven fields, ported numbers, actions, dry
-runs, requests that are known by a key, what is kept for the CDR; and it says what is wrong. Here
+runs, requests that are known by a key, all that is kept for the CDR; it says what is wrong. Here
 only the plain case is: a session or a one-shot event of fields that nearly all make do with
 (`PlainEvent`), with a subscriber, with a number or a time, for the tenant of the credential.
 Anything else is None, and `judging` judges it as if nobody had. So nothing is decided here, and

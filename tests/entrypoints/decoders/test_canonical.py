@@ -314,8 +314,15 @@ def test_what_is_kept_is_cut_at_whole_fields() -> None:
     assert json.loads(event.attributes) == {"first": "a" * 2000, "attributes_truncated": True}
 
 
-def test_what_is_known_is_kept_before_what_is_not() -> None:
-    known = {"trunk_in": "a", "imsi": "234150000000001"}
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"trunk_in": "a", "imsi": "234150000000001"},
+        {"trunk": "a", "release_cause": "normal clearing"},
+        {"trunk": "a gateway in Berlin with this name"},
+    ],
+)
+def test_what_is_known_is_kept_before_what_is_not(known: dict[str, str]) -> None:
     fits = event_of(START | {"first": "b" * 4_030} | known)
     longer = event_of(START | {"first": "b" * 4_060} | known)
 

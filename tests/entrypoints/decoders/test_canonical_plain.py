@@ -117,11 +117,32 @@ def test_also_where_something_is_missing(changes: dict[str, Any], lost: str) -> 
     ],
 )
 def test_the_short_cut_is_taken(changes: dict[str, Any]) -> None:
-    plain = PlainEvent(**START | {"trunk": "T4", "release_cause": 16} | changes)
+    plain = PlainEvent(**START | changes)
     if "services" in changes:
         plain.services = []
         plain.record_type = "release_request"
-    decoded = WAYS[0].short._plain.judge(plain, {"call_id": 7}, ORIGINS[0])
+    decoded = WAYS[0].short._plain.judge(plain, None, ORIGINS[0])
     assert decoded is not None
     assert isinstance(decoded.outcome, Event)
-    assert decoded.outcome.attributes == b'{"trunk":"T4","release_cause":16,"call_id":7}'
+
+
+@pytest.mark.parametrize(
+    ("known", "extras", "kept"),
+    [
+        ({}, None, b""),
+        ({"trunk": "T4"}, None, b'{"trunk":"T4"}'),
+        ({"release_cause": 16}, None, b'{"release_cause":16}'),
+        ({}, {"call_id": 7}, b'{"call_id":7}'),
+        ({"trunk": "T4"}, {"call_id": 7}, b'{"trunk":"T4","call_id":7}'),
+        (
+            {"trunk": "T4", "release_cause": "busy"},
+            {"call_id": 7},
+            b'{"trunk":"T4","release_cause":"busy","call_id":7}',
+        ),
+    ],
+)
+def test_what_it_keeps(known: dict[str, Any], extras: dict[str, Any] | None, kept: bytes) -> None:
+    decoded = WAYS[0].short._plain.judge(PlainEvent(**START | known), extras, ORIGINS[0])
+    assert decoded is not None
+    assert isinstance(decoded.outcome, Event)
+    assert decoded.outcome.attributes == kept
