@@ -175,7 +175,7 @@ class _Series:
         """Count one service; tell whether less was granted than asked for. `code`: a currency."""
         amount, granted_units = service.settled_amount, service.granted_units
         if amount > 0:
-            self.settled[code] = self.settled.get(code, 0) + amount
+            _add(self.settled, code, amount)
         elif amount < 0:
             _add(self.paid_back, code, -amount)
         if not granted_units:

@@ -20,12 +20,7 @@ from ocs.adapters import clock
 from ocs.adapters.measured import MeasuredCharger
 from ocs.adapters.metrics import Metrics, RatesLoaded, Sources
 from ocs.adapters.tariff_files import open_generation
-from ocs.adapters.valkey.connection import (
-    Connection,
-    StoreUnavailable,
-    StoreUntrusted,
-    StoreUnusable,
-)
+from ocs.adapters.valkey.connection import Connection, StoreUnavailable, StoreUnusable
 from ocs.adapters.valkey.directory import CachedDirectory, ValkeyDirectory
 from ocs.adapters.valkey.functions import assemble
 from ocs.adapters.valkey.journal import journal_status
@@ -297,9 +292,9 @@ async def _connect(connection: Connection) -> None:
     connection.start()
     try:
         await connection.wait_connected(CONNECT_PATIENCE_S)
+    except StoreUnusable:
+        raise
     except StoreUnavailable as error:
-        if isinstance(error, StoreUnusable) and not isinstance(error, StoreUntrusted):
-            raise
         _log.error("there is no store, and nothing but emergency calls is granted: %s", error)
 
 

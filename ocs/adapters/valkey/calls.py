@@ -186,7 +186,8 @@ def _payers_and_price(service: ServiceCall) -> bytes:
     """Write both; what was first written for a price without a switch is used again."""
     payers, segments = service.payers, service.segments
     group, timed = service.rating_group, service.timed
-    known = _written.get(id(segments[0])) if len(segments) == 1 else None
+    only = segments[0] if len(segments) == 1 else None
+    known = _written.get(id(only))
     if (
         known is not None
         and known.payers == payers
@@ -196,10 +197,10 @@ def _payers_and_price(service: ServiceCall) -> bytes:
         return known.data
     named = _payers(payers)
     data = _pack_short(len(named)) + named + _price_of(service, segments)
-    if known is None and len(segments) == 1:
+    if only is not None and known is None:
         if len(_written) >= _MOST_PRICES:
             _written.clear()
-        _written[id(segments[0])] = _Written(segments[0], payers, group, timed, data)
+        _written[id(only)] = _Written(only, payers, group, timed, data)
     return data
 
 

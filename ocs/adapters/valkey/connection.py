@@ -162,7 +162,10 @@ class Connection:
         self._keeper = asyncio.get_running_loop().create_task(self._keep_connected())
 
     async def wait_connected(self, timeout_s: float) -> None:
-        """Raises `StoreUnusable` as soon as it is clear, else `StoreUnavailable` in the end."""
+        """Raises `StoreUnavailable` in the end; what an operator must mend, as soon as it is clear.
+
+        That is `StoreUnusable` and `StoreUntrusted`.
+        """
         if self.connected:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -257,7 +260,7 @@ class Connection:
         if text != self.last_fault:
             self._tell(logging.WARNING, "no link to the store at", text)
         self.last_fault = text
-        if not isinstance(error, StoreUnusable):
+        if not isinstance(error, StoreUnusable | StoreUntrusted):
             return
         for waiter in self._waiters:
             if not waiter.done():

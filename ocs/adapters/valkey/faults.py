@@ -52,8 +52,8 @@ class StoreUnusable(StoreUnavailable):
     """A server answers, but waiting will not make it serve: wrong version, wrong password."""
 
 
-class StoreUntrusted(StoreUnusable):
-    """Its certificate is not trusted; of a store that was, it may be renewed while others wait."""
+class StoreUntrusted(StoreUnavailable):
+    """Its certificate is not trusted. Who starts is told at once; others may see it renewed."""
 
 
 class OutcomeUnknown(StoreFault):
