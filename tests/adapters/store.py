@@ -3,19 +3,26 @@
 OCS_TEST_FSYNC=everysec makes them cheaper on a slow disk; `always` is what production runs.
 """
 
+import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 
 from ocs.adapters.valkey.connection import Argument, Connection, Reply
 from ocs.adapters.valkey.embedded import EmbeddedStore, Fsync
 
 READY_TIMEOUT_S = 20.0
+LOOPS = [
+    pytest.param(asyncio.new_event_loop, id="asyncio"),
+    pytest.param(uvloop.new_event_loop, id="uvloop"),
+]
+Loops = Callable[[], asyncio.AbstractEventLoop]
 _PIECE_BYTES = 64 << 10
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from ocs.adapters.valkey.connection import (
     Connection,
@@ -18,9 +17,7 @@ from ocs.adapters.valkey.connection import (
     StoreUnusable,
 )
 from ocs.adapters.valkey.embedded import EmbeddedStore, socket_path
-
-LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), uvloop.new_event_loop]
-Loops = Callable[[], asyncio.AbstractEventLoop]
+from tests.adapters.store import LOOPS, Loops
 
 
 @pytest.mark.parametrize("loops", LOOPS)

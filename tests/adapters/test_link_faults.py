@@ -10,11 +10,9 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from ocs.adapters.valkey.connection import (
     Connection,
@@ -28,10 +26,8 @@ from ocs.adapters.valkey.connection import (
 from ocs.adapters.valkey.embedded import EmbeddedStore, socket_path
 from ocs.adapters.valkey.pipeline import Counters, Pipeline
 from tests.adapters.cutting_proxy import CuttingProxy, Direction
-from tests.adapters.store import running_server
+from tests.adapters.store import LOOPS, Loops, running_server
 
-LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), uvloop.new_event_loop]
-Loops = Callable[[], asyncio.AbstractEventLoop]
 # Long enough for a busy machine to answer, short enough for a test to wait for.
 IMPATIENT = ConnectionSettings(limits=LinkLimits(timeout_s=0.4), connect_timeout_s=0.4)
 

@@ -9,12 +9,10 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from ocs.adapters.valkey.connection import (
     Connection,
@@ -25,14 +23,10 @@ from ocs.adapters.valkey.connection import (
 )
 from ocs.adapters.valkey.embedded import EmbeddedStore, socket_path
 from tests.adapters.cutting_proxy import CuttingProxy, Direction
+from tests.adapters.store import LOOPS, Loops
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 
-LOOPS = [
-    pytest.param(asyncio.new_event_loop, id="asyncio"),
-    pytest.param(uvloop.new_event_loop, id="uvloop"),
-]
-Loops = Callable[[], asyncio.AbstractEventLoop]
 VALUE = b"x" * 20_000
 MANY = 400
 
